@@ -1,0 +1,1 @@
+"""What runs on the GPUs: one task per GPU, one short file per stage, one trainer."""

@@ -1,0 +1,139 @@
+"""The manifest of a checkpoint: written last, so its presence says that the rest is there.
+
+Other markers do not: DeepSpeed's `latest` is written before the other ranks' shards are on
+the disk, so a kill between the two leaves a checkpoint that some ranks can load and others
+cannot.
+"""
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jobs.contract.files import write_atomic
+from jobs.contract.paths import CHECKPOINT_PREFIX
+
+NAME = "manifest.json"
+_CHUNK = 1 << 20
+
+
+class CheckpointFile(BaseModel):
+    """One file of a checkpoint.
+
+    Attributes:
+        name: Path relative to the checkpoint folder; absolute for a reused weights file.
+        bytes: Size.
+        sha256: Digest, hexadecimal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What a checkpoint holds.
+
+    Attributes:
+        step: Optimizer steps done.
+        epoch: Epochs done or begun, from 0.
+        samples_seen: Samples trained on since step 0.
+        world_size: Ranks that wrote it.
+        files: Every file beside the manifest.
+        weights: Name of the file (one of `files`) another stage can start from, if there is one.
+        save_s: Seconds the save took.
+        parent: Checkpoint that the attempt had resumed or started from.
+        code_sha: Git commit of the code that ran.
+        final: The stage is done with this checkpoint.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    epoch: int = 0
+    samples_seen: int = 0
+    world_size: int = 1
+    files: tuple[CheckpointFile, ...]
+    weights: str | None = None
+    save_s: float = 0.0
+    parent: str | None = None
+    code_sha: str = ""
+    final: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.bytes for file in self.files)
+
+
+def describe(path: Path, name: str) -> CheckpointFile:
+    """Size and digest of the file at `path`, to be listed as `name`."""
+    return CheckpointFile(name=name, bytes=path.stat().st_size, sha256=sha256_of(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Puts the manifest into `folder`, whole or not at all."""
+    write_atomic(folder / NAME, manifest.model_dump_json(indent=1))
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a checkpoint folder; None where it is missing or unreadable."""
+    try:
+        return Manifest.model_validate_json((folder / NAME).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None
+
+
+def faults(folder: Path, manifest: Manifest, *, digests: bool) -> list[str]:
+    """What is wrong with the files of a checkpoint; empty when it is valid.
+
+    Args:
+        folder: The checkpoint folder.
+        manifest: Its manifest.
+        digests: Also read every byte and compare digests (slow for many GB).
+    """
+    found = []
+    for file in manifest.files:
+        path = folder / file.name
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            found.append(f"{path}: {error.strerror}")
+            continue
+        if size != file.bytes:
+            found.append(f"{path}: {size} bytes, the manifest says {file.bytes}")
+        elif digests and sha256_of(path) != file.sha256:
+            found.append(f"{path}: the content is not what was saved (digest differs)")
+    return found
+
+
+def checkpoint_folders(checkpoints: Path) -> list[Path]:
+    """Checkpoint folders that have a manifest, newest step first."""
+    found = checkpoints.glob(f"{CHECKPOINT_PREFIX}*/{NAME}")
+    return sorted((path.parent for path in found), reverse=True)
+
+
+def newest_valid(checkpoints: Path, *, digests: bool) -> tuple[Path, Manifest] | None:
+    """The newest checkpoint that verifies; None when there is none."""
+    for folder in checkpoint_folders(checkpoints):
+        manifest = read_manifest(folder)
+        if manifest is not None and not faults(folder, manifest, digests=digests):
+            return folder, manifest
+    return None
+
+
+def done_marker(checkpoints: Path, *, digests: bool) -> tuple[Path, Manifest] | None:
+    """The valid final checkpoint of a stage: the only proof that the stage is done."""
+    newest = newest_valid(checkpoints, digests=digests)
+    return newest if newest is not None and newest[1].final else None

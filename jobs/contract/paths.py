@@ -1,0 +1,95 @@
+"""Where things lie in a run folder (one per run, on the shared file system)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKPOINT_PREFIX = "step-"
+
+
+@dataclass(frozen=True, order=True)
+class AttemptKey:
+    """One time a job held an allocation: Slurm's id and how often Slurm restarted it."""
+
+    slurm_id: str
+    restart: int
+
+    def __str__(self) -> str:
+        return f"{self.slurm_id}.{self.restart}"
+
+    @classmethod
+    def parse(cls, text: str) -> "AttemptKey":
+        """Reads `<slurm id>.<restart>` back; raises ValueError for anything else."""
+        slurm_id, _, restart = text.rpartition(".")
+        if not slurm_id:
+            raise ValueError(f"not an attempt: {text!r}; expected <slurm id>.<restart>")
+        return cls(slurm_id, int(restart))
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """`<run folder>/stages/<stage>`: everything that one stage run reads and writes."""
+
+    root: Path
+
+    @property
+    def fence(self) -> Path:
+        """Number of the newest submission; an attempt of an older one must not save."""
+        return self.root / "fence"
+
+    @property
+    def spec(self) -> Path:
+        """The frozen stage specification, JSON."""
+        return self.root / "spec.json"
+
+    @property
+    def events(self) -> Path:
+        """One JSON-lines file per attempt."""
+        return self.root / "events"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder per checkpoint, `step-00001200`."""
+        return self.root / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's log folder."""
+        return self.root / "tensorboard"
+
+    @property
+    def submitit(self) -> Path:
+        """Where submitit keeps its scripts, pickles and the output before the task takes over."""
+        return self.root / "submitit"
+
+    def events_file(self, attempt: AttemptKey) -> Path:
+        """The event file that rank 0 of `attempt` writes."""
+        return self.events / f"{attempt}.jsonl"
+
+    def log_file(self, attempt: AttemptKey, rank: int) -> Path:
+        """Standard output and error of one rank of `attempt`."""
+        return self.root / "logs" / str(attempt) / f"rank-{rank:05d}.log"
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of the checkpoint that was taken after `step` optimizer steps."""
+        return self.checkpoints / f"{CHECKPOINT_PREFIX}{step:08d}"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`<runs>/<run id>`: the frozen pipeline, the code snapshot and the stages of one run."""
+
+    root: Path
+
+    @property
+    def pipeline(self) -> Path:
+        """The pipeline file as resolved at submit."""
+        return self.root / "pipeline.yaml"
+
+    @property
+    def code(self) -> Path:
+        """The code snapshot that the jobs import."""
+        return self.root / "code"
+
+    def stage(self, name: str) -> StageFolder:
+        """The folder of stage `name`."""
+        return StageFolder(self.root / "stages" / name)

@@ -1,0 +1,214 @@
+"""What a stage is to do: the parts of `pipeline.yaml` that the jobs read, with their meaning.
+
+The launcher parses them from the pipeline file, freezes them as `spec.json`, and the job
+parses that file again. Unknown keys are errors at both doors.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from jobs.contract.files import write_atomic
+
+Entry = Literal["language_model", "stage1", "stage2", "stage3"]
+Component = Literal["video_encoder", "qformer", "projector", "language_model"]
+
+
+class Strict(BaseModel):
+    """A frozen part of a pipeline file; a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Model(Strict):
+    """Which model the stages train.
+
+    Attributes:
+        preset: A named configuration of `model/config.py`.
+        language_model: Folder of the language model (config, weights, tokenizer).
+        qformer_tokenizer: Folder of the QFormer's tokenizer.
+        overrides: Values of the preset to change, nested as in `model/config.py`.
+    """
+
+    preset: str
+    language_model: Path | None = None
+    qformer_tokenizer: Path | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+
+class DataSet(Strict):
+    """One annotation file and where its media lie.
+
+    Attributes:
+        annotations: JSON list, in the formats of VideoChat2.
+        media: Folder that the paths in the annotations start from.
+        directional: Left and right matter (so no flip when augmenting).
+    """
+
+    annotations: Path
+    media: Path | None = None
+    directional: bool = False
+
+
+class Checkpointing(Strict):
+    """When a stage saves, beside its end and a stop signal.
+
+    Attributes:
+        every_steps: Optimizer steps between two saves.
+        keep: How many of the newest checkpoints stay on the disk.
+    """
+
+    every_steps: Annotated[int, Field(ge=1)] = 500
+    keep: Annotated[int, Field(ge=1)] = 2
+
+
+class Train(Strict):
+    """A training stage.
+
+    Attributes:
+        entry: The stage's program, `jobs/<entry>.py`.
+        epochs: Passes over the data.
+        max_steps: End after this many optimizer steps, if that is sooner.
+        lr: Peak learning rate.
+        lr_floor: Lowest multiple of `lr`, at the start and at the end.
+        warmup_epochs: Linear rise of the learning rate; fractions allowed.
+        weight_decay: Of parameters with two or more dimensions.
+        clip_norm: Largest gradient norm; none: no clipping.
+        global_batch: Samples per optimizer step, over all ranks. Default:
+            `batch_per_gpu` times the ranks.
+        batch_per_gpu: Samples per rank and forward pass; accumulation follows. Default:
+            the rank's whole share of `global_batch`.
+        frames: Frames sampled from each clip.
+        max_text_tokens: Longer texts are cut.
+        precision: `auto` is bf16 on a GPU and fp32 on a CPU.
+        zero_stage: DeepSpeed's ZeRO stage.
+        recompute: Recompute activations in the backward pass to save memory.
+        freeze: Components not trained, beside those the stage freezes anyway.
+        seed: Of data order, augmentation and dropout.
+        workers: Data loader processes per rank.
+        max_bad: Largest share of clips that may be unreadable.
+        data: The sets to train on.
+        checkpoint: When to save.
+        log_every_s: Seconds between two `step` events.
+    """
+
+    entry: Entry
+    epochs: Annotated[int, Field(ge=1)] = 1
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    lr: Annotated[float, Field(gt=0)]
+    lr_floor: Annotated[float, Field(ge=0, le=1)] = 0.01
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.2
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    global_batch: Annotated[int, Field(ge=1)] | None = None
+    batch_per_gpu: Annotated[int, Field(ge=1)] | None = None
+    frames: Annotated[int, Field(ge=1)] = 4
+    max_text_tokens: Annotated[int, Field(ge=4)] = 512
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    recompute: bool = False
+    freeze: tuple[Component, ...] = ()
+    seed: int = 42
+    workers: Annotated[int, Field(ge=0)] = 4
+    max_bad: Annotated[float, Field(ge=0, le=1)] = 0.01
+    data: Annotated[tuple[DataSet, ...], Field(min_length=1)]
+    checkpoint: Checkpointing = Checkpointing()
+    log_every_s: Annotated[float, Field(gt=0)] = 10.0
+
+    @model_validator(mode="after")
+    def _has_a_batch(self) -> "Train":
+        if self.global_batch is None and self.batch_per_gpu is None:
+            raise ValueError("give global_batch, or batch_per_gpu, or both")
+        return self
+
+    def batch_shares(self, world_size: int) -> tuple[int, int]:
+        """Micro-batch per rank and accumulation steps on `world_size` ranks.
+
+        Raises:
+            ValueError: The global batch cannot be shared out evenly.
+        """
+        total = self.global_batch or (self.batch_per_gpu or 1) * world_size
+        share, rest = divmod(total, world_size)
+        if rest or not share:
+            raise ValueError(f"global_batch {total} cannot be shared by {world_size} ranks")
+        micro = min(self.batch_per_gpu or share, share)
+        if share % micro:
+            raise ValueError(
+                f"global_batch {total} on {world_size} ranks is {share} a rank: "
+                f"not a multiple of batch_per_gpu {micro}"
+            )
+        return micro, share // micro
+
+
+class Task(Strict):
+    """One multiple-choice task of an evaluation.
+
+    Attributes:
+        name: As shown in the results.
+        annotations: JSON list in MVBench's format.
+        media: Folder that the paths in the annotations start from.
+    """
+
+    name: str
+    annotations: Path
+    media: Path | None = None
+
+
+class Evaluate(Strict):
+    """An evaluation stage: multiple choice as in MVBench.
+
+    Attributes:
+        tasks: What to ask.
+        frames: Frames sampled from each clip.
+        batch_per_gpu: Questions answered at once.
+        precision: As in training.
+        limit: At most this many questions a task.
+    """
+
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
+    frames: Annotated[int, Field(ge=1)] = 16
+    batch_per_gpu: Annotated[int, Field(ge=1)] = 8
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+
+class StageSpec(Strict):
+    """All that a job needs to know; frozen as `spec.json` before the job is submitted.
+
+    Attributes:
+        run_id: The run.
+        stage: Name of the stage.
+        parents: Stages that must be done before the first step.
+        init_from: Stage whose final weights this one starts from.
+        code_sha: Git commit of the snapshot.
+        nodes: Nodes asked for.
+        gpus_per_node: GPUs of each.
+        tasks_per_node: Ranks on each.
+        resumable: A stopped attempt can be continued.
+        model: The model.
+        train: What to train, or
+        evaluate: what to evaluate.
+    """
+
+    run_id: str
+    stage: str
+    parents: tuple[str, ...] = ()
+    init_from: str | None = None
+    code_sha: str = ""
+    nodes: int = 1
+    gpus_per_node: int = 0
+    tasks_per_node: int = 1
+    resumable: bool = True
+    model: Model
+    train: Train | None = None
+    evaluate: Evaluate | None = None
+
+    def write(self, path: Path) -> None:
+        """Freezes the specification at `path`."""
+        write_atomic(path, self.model_dump_json(indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> "StageSpec":
+        """Reads a frozen specification; raises OSError or pydantic's ValidationError."""
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
