@@ -1,0 +1,1 @@
+"""How a ledger of each version becomes the next one. Forward only."""

@@ -1,0 +1,1 @@
+"""One file a version; the number that its name starts with is the version."""

@@ -1,0 +1,81 @@
+"""What the launcher asks the ledger. Each takes a session of `Ledger.read` or `Ledger.write`."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from db.schema import Checkpoint, Run, StageRun, Submission
+from db.states import OPEN_SUBMISSION_STATES
+
+_NEWEST_FIRST = (Run.created_at.desc(), Run.id.desc())
+
+
+def newest_run(session: Session) -> Run | None:
+    """The run that was submitted last; None in an empty ledger."""
+    return session.scalars(select(Run).order_by(*_NEWEST_FIRST).limit(1)).first()
+
+
+def run_by_id(session: Session, start: str) -> Run | None:
+    """The run with this id, or the only one whose id starts so; None if none or several do."""
+    exact = session.get(Run, start)
+    if exact is not None or not start:
+        return exact
+    matches = session.scalars(
+        select(Run).where(Run.id.startswith(start, autoescape=True)).limit(2)
+    ).all()
+    return matches[0] if len(matches) == 1 else None
+
+
+def runs(session: Session) -> Sequence[Run]:
+    """All runs, the newest first."""
+    return session.scalars(select(Run).order_by(*_NEWEST_FIRST)).all()
+
+
+def stages_of(session: Session, run_id: str) -> Sequence[StageRun]:
+    """The stage runs of a run in order, with run, submissions, attempts and checkpoints.
+
+    Four queries, whatever the number of stages.
+    """
+    return session.scalars(
+        select(StageRun)
+        .where(StageRun.run_id == run_id)
+        .order_by(StageRun.position)
+        .options(
+            joinedload(StageRun.run),
+            selectinload(StageRun.submissions),
+            selectinload(StageRun.attempts),
+            selectinload(StageRun.checkpoints),
+        )
+    ).all()
+
+
+def open_submissions(session: Session, run_id: str | None = None) -> Sequence[Submission]:
+    """Submissions that Slurm may still know, oldest first; of one run or of all.
+
+    Each with its `stage_run`, and that one's `run` and `attempts`.
+    """
+    query = (
+        select(Submission)
+        .where(Submission.state.in_(OPEN_SUBMISSION_STATES))
+        .order_by(Submission.id)
+        .options(
+            joinedload(Submission.stage_run).joinedload(StageRun.run),
+            joinedload(Submission.stage_run).selectinload(StageRun.attempts),
+        )
+    )
+    if run_id is not None:
+        query = query.join(Submission.stage_run).where(StageRun.run_id == run_id)
+    return session.scalars(query).all()
+
+
+def submission_by_token(session: Session, token: str) -> Submission | None:
+    """The submission with this token, or None."""
+    return session.scalars(select(Submission).where(Submission.token == token)).one_or_none()
+
+
+def checkpoint_at(session: Session, stage_run_id: int, path: str) -> Checkpoint | None:
+    """The checkpoint of a stage run at this path, or None."""
+    return session.scalars(
+        select(Checkpoint).where(Checkpoint.stage_run_id == stage_run_id, Checkpoint.path == path)
+    ).one_or_none()

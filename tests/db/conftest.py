@@ -1,0 +1,57 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from db.ledger import Ledger
+from db.schema import Run, StageRun, Submission
+from db.states import StageKind, StageState
+
+
+def a_stage(stage: str, position: int, needs: list[str], run_id: str) -> StageRun:
+    intent = Submission(
+        token=f"{run_id}-{stage}-1", fence=1, spec={"stage": stage}, parents=[], created_at=1.0
+    )
+    return StageRun(
+        stage=stage,
+        position=position,
+        kind=StageKind.TRAIN,
+        needs=needs,
+        state=StageState.SUBMITTING,
+        nodes=4,
+        gpus_per_node=8,
+        tasks_per_node=8,
+        total_steps=100,
+        resumable=True,
+        cluster="slurm",
+        updated_at=1.0,
+        submissions=[intent],
+    )
+
+
+@pytest.fixture
+def make_run() -> Callable[..., Run]:
+    def make(run_id: str = "first", *, created_at: float = 1.0) -> Run:
+        return Run(
+            id=run_id,
+            name="videochat2",
+            folder=f"runs/{run_id}",
+            pipeline_yaml="name: videochat2\n",
+            code_sha="abc",
+            code_dirty=False,
+            submitted_by="someone",
+            created_at=created_at,
+            stages=[a_stage("stage3", 1, ["stage2"], run_id), a_stage("stage2", 0, [], run_id)],
+        )
+
+    return make
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'runs' / 'ledger.db'}"
+
+
+@pytest.fixture
+def ledger(url: str) -> Ledger:
+    return Ledger.open(url, create=True)
