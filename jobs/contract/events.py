@@ -86,7 +86,10 @@ class AttemptStory:
 
 
 def read_story(path: Path) -> AttemptStory:
-    """Sums up an event file; an empty story where there is none."""
+    """Sums up an attempt from rank 0's event file; an empty story where there is none.
+
+    Where another rank failed, its words explain the end: rank 0 only saw it vanish.
+    """
     told: dict[str, Any] = {}
     metrics: list[dict[str, Any]] = []
     for event in read_events(path):
@@ -94,7 +97,22 @@ def read_story(path: Path) -> AttemptStory:
         if event.kind == "metric":
             metrics.append(event.fields)
         told |= _TELLERS.get(event.kind, _nothing)(event)
+    if told.get("outcome") in (None, "failed"):
+        told |= _first_fault(path)
     return AttemptStory(**told, metrics=tuple(metrics))
+
+
+def _first_fault(path: Path) -> dict[str, Any]:
+    """How the rank (other than 0) that failed first tells its end; empty if none did."""
+    faults = []
+    for sibling in path.parent.glob(f"{path.stem}.rank-*.jsonl"):
+        rank = int(sibling.stem.rpartition("-")[2])
+        faults += [(event.at, rank, event) for event in read_events(sibling)]
+    if not faults:
+        return {}
+    _, rank, event = min(faults, key=lambda fault: fault[:2])
+    told = _exit(event)
+    return told | {"message": f"rank {rank}: {told['message']}"}
 
 
 def _nothing(_: Event) -> dict[str, Any]:

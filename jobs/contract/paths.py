@@ -61,17 +61,20 @@ class StageFolder:
         """Where submitit keeps its scripts, pickles and the output before the task takes over."""
         return self.root / "submitit"
 
-    def events_file(self, attempt: AttemptKey) -> Path:
-        """The event file that rank 0 of `attempt` writes."""
-        return self.events / f"{attempt}.jsonl"
+    def events_file(self, attempt: AttemptKey, rank: int = 0) -> Path:
+        """The event file of `attempt`; ranks other than 0 write one only when they fail."""
+        return self.events / (f"{attempt}.rank-{rank:05d}.jsonl" if rank else f"{attempt}.jsonl")
 
     def log_file(self, attempt: AttemptKey, rank: int) -> Path:
         """Standard output and error of one rank of `attempt`."""
         return self.root / "logs" / str(attempt) / f"rank-{rank:05d}.log"
 
-    def checkpoint(self, step: int) -> Path:
-        """The folder of the checkpoint that was taken after `step` optimizer steps."""
-        return self.checkpoints / f"{CHECKPOINT_PREFIX}{step:08d}"
+    def checkpoint(self, step: int, *, final: bool = False) -> Path:
+        """The folder of the checkpoint that was taken after `step` optimizer steps.
+
+        The final one has a name of its own (that sorts last): it never replaces another.
+        """
+        return self.checkpoints / f"{CHECKPOINT_PREFIX}{step:08d}{'-final' if final else ''}"
 
 
 @dataclass(frozen=True)

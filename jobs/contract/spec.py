@@ -26,13 +26,16 @@ class Model(Strict):
 
     Attributes:
         preset: A named configuration of `model/config.py`.
-        language_model: Folder of the language model (config, weights, tokenizer).
-        qformer_tokenizer: Folder of the QFormer's tokenizer.
+        language_model: Folder of the language model (config, weights, tokenizer). Without
+            it one of the preset's sizes is made, with random weights.
+        tokenizer: Folder of the language model's tokenizer. Default: `language_model`.
+        qformer_tokenizer: Folder of the QFormer's tokenizer. Default: the same.
         overrides: Values of the preset to change, nested as in `model/config.py`.
     """
 
     preset: str
     language_model: Path | None = None
+    tokenizer: Path | None = None
     qformer_tokenizer: Path | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
 
@@ -85,6 +88,7 @@ class Train(Strict):
         zero_stage: DeepSpeed's ZeRO stage.
         recompute: Recompute activations in the backward pass to save memory.
         freeze: Components not trained, beside those the stage freezes anyway.
+        unfreeze: Components trained although the stage freezes them.
         seed: Of data order, augmentation and dropout.
         workers: Data loader processes per rank.
         max_bad: Largest share of clips that may be unreadable.
@@ -109,6 +113,7 @@ class Train(Strict):
     zero_stage: Literal[0, 1, 2, 3] = 1
     recompute: bool = False
     freeze: tuple[Component, ...] = ()
+    unfreeze: tuple[Component, ...] = ()
     seed: int = 42
     workers: Annotated[int, Field(ge=0)] = 4
     max_bad: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -163,6 +168,8 @@ class Evaluate(Strict):
         frames: Frames sampled from each clip.
         batch_per_gpu: Questions answered at once.
         precision: As in training.
+        instruction: What opens each question. Default: MVBench's own.
+        workers: Data loader processes per rank.
         limit: At most this many questions a task.
     """
 
@@ -170,6 +177,8 @@ class Evaluate(Strict):
     frames: Annotated[int, Field(ge=1)] = 16
     batch_per_gpu: Annotated[int, Field(ge=1)] = 8
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    instruction: str | None = None
+    workers: Annotated[int, Field(ge=0)] = 4
     limit: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -1,0 +1,50 @@
+# make demo   trains the three stages on this machine, from nothing
+# make test   runs everything, a real Slurm included
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check format cluster-up cluster-down weights clean
+
+demo: $(VENV)/.train
+	$(PY) -m jobs.data.synthetic data/demo
+	$(PY) -m launcher submit pipeline.demo.yaml
+
+test: $(VENV)/.dev
+	$(PY) -m tests.cluster.install
+	$(MAKE) check
+	$(PY) -m pytest -q --durations=15
+
+check: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(VENV)/.dev
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+# A Slurm of 4 nodes x 8 (pretended) GPUs on this machine, for playing by hand.
+cluster-up: $(VENV)/.dev
+	$(PY) -m tests.cluster.install
+	$(PY) -m tests.cluster up
+
+cluster-down:
+	$(PY) -m tests.cluster down
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) (about a minute)"
+	@$(PY) -m pip install -qq -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	@$(PY) -m pip install -qq -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info data/demo

@@ -1,0 +1,172 @@
+"""From decoded samples to the model's inputs, one class for each kind of stage.
+
+Letters: B sequences, L tokens, N clips, I instruction tokens.
+"""
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from jobs.data.dataset import Sample, keyed_rng
+from jobs.data.items import CaptionItem, ConversationItem
+from jobs.data.loader import Batch
+from model.batch import ChatBatch, pad_prompts
+from model.prompt import (
+    Segment,
+    TokenizedPrompt,
+    Turn,
+    render_caption,
+    render_conversation,
+    tokenize,
+)
+from model.templates import CAPTION_PROMPTS, Template
+
+PROMPT_STREAM = 1
+"""Keeps the draw of a caption prompt apart from the draws of the augmentation."""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """How sequences are made for one language model.
+
+    Attributes:
+        tokenizer: The language model's.
+        template: Its conversations' form.
+        num_visual_tokens: Tokens a clip takes.
+        max_text_tokens: Longer texts are cut.
+    """
+
+    tokenizer: Any
+    template: Template
+    num_visual_tokens: int
+    max_text_tokens: int
+
+    @property
+    def pad_id(self) -> int:
+        """What fills short sequences; it is masked, so any token will do."""
+        return self.tokenizer.pad_token_id or 0
+
+    def conversation(self, segments: list[Segment]) -> TokenizedPrompt:
+        """Ids and labels of a conversation; the limit counts all of its text."""
+        return tokenize(
+            segments,
+            self.tokenizer,
+            max_text_length=self.max_text_tokens,
+            num_visual_tokens=self.num_visual_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class CaptionBatches:
+    """Stage 2: a clip, a prompt, its caption."""
+
+    chat: Chat
+    seed: int
+
+    def __call__(self, batch: Batch) -> dict[str, Any]:
+        """The arguments of `VideoChat.forward`; one prompt a batch, as in the reference."""
+        first = batch.samples[0]
+        prompts = CAPTION_PROMPTS[first.kind]
+        drawn = prompts[keyed_rng(self.seed, first.key, PROMPT_STREAM).integers(len(prompts))]
+        rows = [self._row(sample, drawn) for sample in batch.samples]
+        padded = pad_prompts(rows, pad_id=self.chat.pad_id)
+        return {"batch": replace(padded, video=batch.stacked())}
+
+    def _row(self, sample: Sample, prompt: str) -> TokenizedPrompt:
+        kind, caption = sample.kind, _caption(sample)
+        if kind == "text":
+            raise TypeError(f"set {sample.set_name}: captions need a picture or a clip")
+        segments = render_caption(self.chat.template, kind=kind, prompt=prompt, caption=caption)
+        return tokenize(
+            segments,
+            self.chat.tokenizer,
+            max_text_length=self.chat.max_text_tokens,
+            num_visual_tokens=self.chat.num_visual_tokens,
+            limit="trained",
+        )
+
+
+@dataclass(frozen=True)
+class ConversationBatches:
+    """Stage 3: conversations about clips; the QFormer reads the instruction, too."""
+
+    chat: Chat
+    qformer_tokenizer: Any | None
+    max_instruction_tokens: int
+
+    def __call__(self, batch: Batch) -> dict[str, Any]:
+        """The arguments of `VideoChat.forward`."""
+        items = [_conversation(sample) for sample in batch.samples]
+        rows = [
+            self.row(item, sample.seconds)
+            for item, sample in zip(items, batch.samples, strict=True)
+        ]
+        padded = pad_prompts(rows, pad_id=self.chat.pad_id)
+        instructions = [item.turns[0].instruction for item in items if item.media is not None]
+        return {"batch": self.with_clips(padded, batch.stacked(), instructions)}
+
+    def row(self, item: ConversationItem, seconds: tuple[float, ...] = ()) -> TokenizedPrompt:
+        """Ids and labels of one conversation."""
+        segments = render_conversation(
+            self.chat.template,
+            [Turn(turn.question, turn.answer) for turn in item.turns],
+            kind=None if item.kind == "text" else item.kind,
+            instruction=item.turns[0].instruction,
+            seconds=seconds,
+        )
+        return self.chat.conversation(segments)
+
+    def with_clips(
+        self, padded: ChatBatch, video_NTCHW: torch.Tensor | None, instructions: list[str]
+    ) -> ChatBatch:
+        """Adds the clips and, for a QFormer that reads text, an instruction for each."""
+        if video_NTCHW is None or self.qformer_tokenizer is None:
+            return replace(padded, video=video_NTCHW)
+        ids, mask = text_tensors(self.qformer_tokenizer, instructions, self.max_instruction_tokens)
+        return replace(padded, video=video_NTCHW, instruction_ids=ids, instruction_mask=mask)
+
+
+@dataclass(frozen=True)
+class PairBatches:
+    """Stage 1: clips and captions side by side."""
+
+    tokenizer: Any
+    max_text_tokens: int
+
+    def __call__(self, batch: Batch) -> dict[str, Any]:
+        """The arguments of `VideoTextPretraining.forward`; equal captions get equal numbers."""
+        captions = [_caption(sample) for sample in batch.samples]
+        ids, mask = text_tensors(self.tokenizer, captions, self.max_text_tokens)
+        numbers = [zlib.crc32(caption.encode()) for caption in captions]
+        return {
+            "video_BTCHW": batch.stacked(),
+            "text_ids_BL": ids,
+            "text_mask_BL": mask,
+            "idx_B": torch.tensor(numbers),
+        }
+
+
+def text_tensors(
+    tokenizer: Any,  # noqa: ANN401 - transformers is untyped
+    texts: list[str],
+    max_tokens: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask of texts for the QFormer, int64 (B, L), padded on the right."""
+    encoded = tokenizer(
+        texts, padding="longest", truncation=True, max_length=max_tokens, return_tensors="pt"
+    )
+    return encoded["input_ids"], encoded["attention_mask"]
+
+
+def _caption(sample: Sample) -> str:
+    if not isinstance(sample.item, CaptionItem):
+        raise TypeError(f"set {sample.set_name}: this stage needs captions")
+    return sample.item.caption
+
+
+def _conversation(sample: Sample) -> ConversationItem:
+    if not isinstance(sample.item, ConversationItem):
+        raise TypeError(f"set {sample.set_name}: this stage needs conversations (`QA`)")
+    return sample.item

@@ -1,0 +1,221 @@
+"""Saving and loading the state of a training run.
+
+Notable: everything is written into a folder with a dot in front of its name; when all ranks
+are done, rank 0 lists and digests the files, writes the manifest and renames the folder. A
+kill at any moment leaves either the whole checkpoint or a folder that nobody looks at.
+DeepSpeed's own `latest` is never written (`jobs.contract.manifest` says why).
+"""
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from jobs.contract.files import sync_folder
+from jobs.contract.manifest import (
+    Manifest,
+    checkpoint_folders,
+    describe,
+    faults,
+    newest_valid,
+    read_manifest,
+    write_manifest,
+)
+from jobs.contract.paths import StageFolder
+from model.weights import load_tensors, write_tensors
+
+WEIGHTS = "weights.safetensors"
+_STATE_KEY = "trainer_state"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training run has come; the data position follows from it.
+
+    Attributes:
+        step: Optimizer steps done.
+        epoch: The epoch that the next step belongs to, from 0.
+        batch: Global batches already used of that epoch.
+        samples_seen: Samples trained on since step 0.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    samples_seen: int = 0
+
+
+def weights_to_keep(module: nn.Module) -> dict[str, torch.Tensor]:
+    """What another stage starts from: all but the frozen weights of the language model.
+
+    Those come from their own folder. Under ZeRO-3 every rank must call this, and gets whole
+    tensors.
+    """
+    kept = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad or not name.startswith("language_model."):
+            with deepspeed.zero.GatheredParameters(
+                [parameter], enabled=hasattr(parameter, "ds_id")
+            ):
+                kept[name] = parameter.detach().to("cpu", copy=True)
+    persistent = module.state_dict().keys() - dict(module.named_parameters()).keys()
+    for name, buffer in module.named_buffers():
+        if name in persistent and not name.startswith("language_model."):
+            kept[name] = buffer.detach().to("cpu", copy=True)
+    return kept
+
+
+def save(
+    engine: Any,  # noqa: ANN401 - DeepSpeed is untyped
+    folder: StageFolder,
+    progress: Progress,
+    *,
+    carried: Mapping[str, torch.Tensor],
+    final: bool,
+    parent: str | None,
+    code_sha: str,
+) -> tuple[Path, Manifest]:
+    """Saves a checkpoint; all ranks call it, at an accumulation boundary.
+
+    Args:
+        engine: DeepSpeed's.
+        folder: The stage's.
+        progress: Where the run stands.
+        carried: Weights to add to those of the module in a final checkpoint.
+        final: The stage is done; the checkpoint also holds weights to start from.
+        parent: The checkpoint that the attempt began with, or saved before.
+        code_sha: Git commit of the code.
+
+    Returns:
+        Its folder and manifest (the manifest on rank 0 only is complete on the disk before
+        any rank returns).
+    """
+    began = time.monotonic()
+    target = folder.checkpoint(progress.step, final=final)
+    aside = target.with_name(f".{target.name}")
+    if dist.get_rank() == 0:
+        folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+    dist.barrier()
+    engine.save_checkpoint(
+        str(folder.checkpoints),
+        tag=aside.name,
+        client_state={_STATE_KEY: vars(progress)},
+        save_latest=False,
+        exclude_frozen_parameters=True,
+    )
+    torch.save(random_state(), aside / f"random-{dist.get_rank():05d}.pt")
+    weights = weights_to_keep(engine.module) if final else {}
+    if dist.get_rank() == 0 and final:
+        write_tensors({**carried, **weights}, aside / WEIGHTS)
+    dist.barrier()
+    if dist.get_rank() == 0:
+        manifest = Manifest(
+            step=progress.step,
+            epoch=progress.epoch,
+            samples_seen=progress.samples_seen,
+            world_size=dist.get_world_size(),
+            files=tuple(describe(path, path.name) for path in sorted(aside.iterdir())),
+            weights=WEIGHTS if final else None,
+            save_s=time.monotonic() - began,
+            parent=parent,
+            code_sha=code_sha,
+            final=final,
+        )
+        _commit(aside, target, manifest)
+    dist.barrier()
+    return target, read_manifest(target) or _vanished(target)
+
+
+def _vanished(target: Path) -> Manifest:
+    raise OSError(f"{target}: the manifest that was just written cannot be read")
+
+
+def _commit(aside: Path, target: Path, manifest: Manifest) -> None:
+    for path in aside.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    write_manifest(aside, manifest)
+    if target.exists():  # did not verify, or the run would have resumed from it
+        shutil.rmtree(target)
+    aside.rename(target)
+    sync_folder(target.parent)
+
+
+def prune(folder: StageFolder, keep: int) -> None:
+    """Removes old checkpoints, never the newest `keep` ones nor the newest valid one."""
+    newest = newest_valid(folder.checkpoints, digests=False)
+    for path in checkpoint_folders(folder.checkpoints)[keep:]:
+        if newest is None or path != newest[0]:
+            shutil.rmtree(path)
+
+
+def find_resume_point(folder: StageFolder) -> tuple[Path, Manifest] | None:
+    """The newest checkpoint whose files verify, the same one on every rank.
+
+    Rank 0 looks, the others are told: two ranks reading a shared disk at two moments might
+    not see the same.
+    """
+    found: list[tuple[Path, Manifest] | None] = [None]
+    if dist.get_rank() == 0:
+        found[0] = newest_valid(folder.checkpoints, digests=True)
+    dist.broadcast_object_list(found, src=0)
+    return found[0]
+
+
+def load(engine: Any, checkpoint: Path) -> Progress:  # noqa: ANN401 - DeepSpeed is untyped
+    """Restores weights, optimizer, random state and position from a verified checkpoint.
+
+    Raises:
+        ValueError: The checkpoint was written by another number of ranks.
+    """
+    manifest = read_manifest(checkpoint)
+    if manifest is None or faults(checkpoint, manifest, digests=False):
+        raise ValueError(f"{checkpoint}: not a whole checkpoint")
+    if manifest.world_size != dist.get_world_size():
+        raise ValueError(
+            f"{checkpoint}: written by {manifest.world_size} ranks, this job has "
+            f"{dist.get_world_size()}; give the stage the same nodes and tasks_per_node"
+        )
+    _, client_state = engine.load_checkpoint(
+        str(checkpoint.parent), tag=checkpoint.name, custom_load_fn=_load_trained
+    )
+    random_file = checkpoint / f"random-{dist.get_rank():05d}.pt"
+    # Our own file, its digest verified above us: the generators' states are no plain tensors.
+    restore_random_state(torch.load(random_file, weights_only=False))
+    return Progress(**client_state[_STATE_KEY])
+
+
+def _load_trained(src: dict[str, torch.Tensor], dst: nn.Module) -> None:
+    """Loads the saved weights; only frozen ones may be missing from them."""
+    frozen = [name for name, parameter in dst.named_parameters() if not parameter.requires_grad]
+    load_tensors(dst, src, source="checkpoint", may_lack=frozen)
+
+
+def random_state() -> dict[str, Any]:
+    """State of all random number generators of this process."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Puts the generators back to what `random_state` gave."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,0 +1,1 @@
+"""Media files, their texts, and the order in which a run sees them."""

@@ -1,0 +1,189 @@
+"""Annotation files: VideoChat2's JSON formats, read into `jobs.data.items`.
+
+Four forms, told apart by their keys (a file may not mix kinds of media):
+
+- caption: `{"image"|"video": path, "caption": text}`
+- conversation: `{"image"|"video": path, "QA": [{"i", "q", "a"}], "start"?, "end"?}`
+- text only: `{"QA": [...]}`
+- choice, as in MVBench: `{"video", "question", "candidates", "answer", "start"?, "end"?}`
+
+Other keys are let pass: published files carry many of their own.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from jobs.data.errors import AnnotationsError, Fault
+from jobs.data.items import CaptionItem, ChoiceItem, ConversationItem, Item, Kind, MediaSet, Turn
+
+
+def open_set(
+    annotations: Path, root: Path, *, name: str | None = None, directional: bool = False
+) -> MediaSet:
+    """Reads one annotation file and checks that every media file is there.
+
+    Args:
+        annotations: the JSON file.
+        root: folder that its media paths start from.
+        name: what reports call the set; the file's stem by default.
+        directional: see `MediaSet`.
+
+    Raises:
+        AnnotationsError: with all faults at once.
+    """
+    items = read_items(annotations)
+    faults = [*_mixed_kinds(annotations, items), *_missing_media(annotations, items, root)]
+    if faults:
+        raise AnnotationsError(faults)
+    return MediaSet(name or annotations.stem, items[0].kind, items, root, directional)
+
+
+def read_items(annotations: Path) -> tuple[Item, ...]:
+    """Reads the rows of one annotation file, without a look at the media.
+
+    Raises:
+        AnnotationsError: with all faults at once.
+    """
+    rows = _load(annotations)
+    faults: list[Fault] = []
+    items = [_read_row(_Row(annotations, i, row, faults)) for i, row in enumerate(rows)]
+    if faults:
+        raise AnnotationsError(faults)
+    return tuple(item for item in items if item is not None)
+
+
+def _load(annotations: Path) -> list[object]:
+    try:
+        rows = json.loads(annotations.read_text(encoding="utf-8"))
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except ValueError as error:
+        problem = f"is not JSON: {error}"
+    else:
+        if isinstance(rows, list) and rows:
+            return rows
+        problem = "must be a JSON list with at least one row"
+    raise AnnotationsError([Fault(annotations, None, "", problem)])
+
+
+def _mixed_kinds(annotations: Path, items: Sequence[Item]) -> list[Fault]:
+    (common, _), *_ = Counter(item.kind for item in items).most_common(1)
+    what = f"a set holds one kind of media; most rows here are {common}"
+    return [
+        Fault(annotations, i, item.kind, what)
+        for i, item in enumerate(items)
+        if item.kind != common
+    ]
+
+
+def _missing_media(annotations: Path, items: Sequence[Item], root: Path) -> list[Fault]:
+    wanted = [(i, item.kind, item.media) for i, item in enumerate(items) if item.media is not None]
+    if wanted and not root.is_dir():
+        return [Fault(annotations, None, "", f"its media root {root} is not a folder")]
+    return [
+        Fault(annotations, i, kind, f"no file {media!r} under the media root {root}")
+        for i, kind, media in wanted
+        if not (root / media).is_file()
+    ]
+
+
+class _Row:
+    """One row under reading: gives typed fields and collects what is wrong with them."""
+
+    def __init__(
+        self, file: Path, number: int, value: object, faults: list[Fault], prefix: str = ""
+    ) -> None:
+        self._file, self._number, self._faults, self._prefix = file, number, faults, prefix
+        self._fields: dict[str, object] = {}
+        if isinstance(value, dict):
+            self._fields = value
+        else:
+            self.wrong("", f"must be an object, is {type(value).__name__}")
+
+    def has(self, field: str) -> bool:
+        return field in self._fields
+
+    def wrong(self, field: str, what: str) -> None:
+        path = f"{self._prefix}{field}" if field else self._prefix.rstrip(".")
+        self._faults.append(Fault(self._file, self._number, path, what))
+
+    def text(self, field: str, *, may_lack: bool = False) -> str:
+        value = self._fields.get(field, "")
+        if not isinstance(value, str):
+            self.wrong(field, f"must be text, is {type(value).__name__}")
+            return ""
+        if not value.strip() and not may_lack:
+            self.wrong(field, "is empty" if self.has(field) else "is missing")
+        return value
+
+    def listed(self, field: str) -> list[object]:
+        value = self._fields.get(field)
+        if isinstance(value, list) and value:
+            return value
+        self.wrong(field, "must be a list with at least one entry")
+        return []
+
+    def seconds(self, field: str) -> float | None:
+        value = self._fields.get(field)
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+            return float(value)
+        self.wrong(field, f"must be seconds from the start of the clip, is {value!r}")
+        return None
+
+    def below(self, field: str) -> list["_Row"]:
+        return [
+            _Row(self._file, self._number, value, self._faults, f"{self._prefix}{field}[{i}].")
+            for i, value in enumerate(self.listed(field))
+        ]
+
+
+def _read_row(row: _Row) -> Item | None:
+    if row.has("QA"):
+        return _read_conversation(row)
+    if row.has("question"):
+        return _read_choice(row)
+    if row.has("caption"):
+        kind, media = _read_media(row)
+        return CaptionItem(kind, media, row.text("caption"))
+    row.wrong("", "has none of 'caption', 'QA', 'question'")
+    return None
+
+
+def _read_media(row: _Row) -> tuple[Kind, str]:
+    if row.has("image") and row.has("video"):
+        row.wrong("image", "stands beside 'video'; give one")
+    kind: Kind = "image" if row.has("image") else "video"
+    return kind, row.text(kind)
+
+
+def _read_span(row: _Row) -> tuple[float | None, float | None]:
+    start_s, end_s = row.seconds("start"), row.seconds("end")
+    if end_s is not None and end_s <= (start_s or 0.0):
+        row.wrong("end", f"{end_s} is not after start {start_s or 0.0}")
+    return start_s, end_s
+
+
+def _read_conversation(row: _Row) -> ConversationItem:
+    turns = tuple(
+        Turn(part.text("i", may_lack=True), part.text("q", may_lack=True), part.text("a"))
+        for part in row.below("QA")
+    )
+    start_s, end_s = _read_span(row)
+    if not row.has("image") and not row.has("video"):
+        return ConversationItem("text", None, turns)
+    kind, media = _read_media(row)
+    return ConversationItem(kind, media, turns, start_s, end_s)
+
+
+def _read_choice(row: _Row) -> ChoiceItem:
+    kind, media = _read_media(row)
+    candidates = tuple(str(candidate) for candidate in row.listed("candidates"))
+    answer = row.text("answer")
+    if answer and candidates and answer not in candidates:
+        row.wrong("answer", f"{answer!r} is not one of the candidates {list(candidates)}")
+    start_s, end_s = _read_span(row)
+    return ChoiceItem(kind, media, row.text("question"), candidates, answer, start_s, end_s)

@@ -1,0 +1,169 @@
+"""Sets of items as a torch dataset: what is asked for by key comes decoded and augmented.
+
+Letters in names: B batch, T time, C channel, H height, W width.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from jobs.data.errors import UnreadableClipError
+from jobs.data.items import CaptionItem, Item, Kind, MediaSet, texts_of
+from jobs.data.transform import to_tensor
+from jobs.data.video import Clip, read_clip, read_image
+
+SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SampleKey:
+    """What is asked for.
+
+    Attributes:
+        epoch: from 0.
+        index: sample, counted through all sets in their order.
+    """
+
+    epoch: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample, decoded.
+
+    Attributes:
+        video_TCHW: float32, normalised; one frame for a picture, None for text.
+        item: its texts, see `jobs.data.items`.
+        key: epoch and index.
+        set_name: the set it belongs to.
+        seconds: when each frame is shown; empty for text.
+    """
+
+    video_TCHW: Tensor | None  # noqa: N815 - the letters are its shape
+    item: Item
+    key: SampleKey
+    set_name: str
+    seconds: tuple[float, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """Image, video or text."""
+        return self.item.kind
+
+
+@dataclass(frozen=True)
+class BadClip:
+    """What stands for a sample whose media file does not decode.
+
+    Attributes:
+        set_name: the set it belongs to.
+        file: path below the media root.
+        error_class: name of the decoder's error.
+        text: the decoder's words.
+        key: epoch and index.
+    """
+
+    set_name: str
+    file: str
+    error_class: str
+    text: str
+    key: SampleKey
+
+
+def keyed_rng(seed: int, key: SampleKey, stream: int = 0) -> np.random.Generator:
+    """A generator that depends on nothing but its arguments, in whatever process it is made.
+
+    Args:
+        seed: of the run.
+        key: the sample.
+        stream: keeps apart several uses: 0 frames and augmentation; others are free.
+    """
+    return np.random.default_rng((seed, stream, key.epoch, key.index))
+
+
+class ClipDataset(Dataset[Sample | BadClip]):
+    """Items of several sets with their frames.
+
+    A clip that does not decode gives a `BadClip`: never another clip with this one's text.
+
+    Args:
+        sets: what `open_set` gave; indices count through them in this order.
+        frames: frames of a video.
+        size_px: side of the square pictures.
+        train: random frames, crop and mirroring, keyed on seed, epoch and index; else the
+            centres of the intervals and the whole picture.
+        seed: of the run.
+        min_scale: smallest part of the area that a training crop keeps.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[MediaSet],
+        *,
+        frames: int,
+        size_px: int,
+        train: bool,
+        seed: int = 0,
+        min_scale: float = 0.5,
+    ) -> None:
+        self.sets, self.frames, self.size_px = tuple(sets), frames, size_px
+        self.train, self.seed, self.min_scale = train, seed, min_scale
+        self._ends = list(accumulate(len(one.items) for one in sets))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, key: SampleKey) -> Sample | BadClip:
+        """The sample of `key`.
+
+        Raises:
+            IndexError: if there is no such index.
+        """
+        own, item = self.find(key.index)
+        if item.media is None:
+            return Sample(None, item, key, own.name)
+        rng = keyed_rng(self.seed, key) if self.train else None
+        try:
+            clip = self._read(own, item, rng)
+        except UnreadableClipError as error:
+            return BadClip(own.name, item.media, error.error_class, error.text, key)
+        video_TCHW = to_tensor(
+            clip.frames_THWC,
+            self.size_px,
+            rng=rng,
+            min_scale=self.min_scale,
+            flip=may_flip(own, item),
+        )
+        return Sample(video_TCHW, item, key, own.name, clip.seconds)
+
+    def find(self, index: int) -> tuple[MediaSet, Item]:
+        """The set and the item of an index."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} is not in [0, {len(self)})")
+        place = bisect_right(self._ends, index)
+        start = self._ends[place - 1] if place else 0
+        return self.sets[place], self.sets[place].items[index - start]
+
+    def _read(self, own: MediaSet, item: Item, rng: np.random.Generator | None) -> Clip:
+        path = own.root / str(item.media)
+        if item.kind == "image":
+            return read_image(path)
+        if isinstance(item, CaptionItem):
+            return read_clip(path, self.frames, rng=rng)
+        return read_clip(path, self.frames, rng=rng, start_s=item.start_s, end_s=item.end_s)
+
+
+def may_flip(own: MediaSet, item: Item) -> bool:
+    """Whether mirroring leaves the text true.
+
+    Not where the set says `directional`, nor where the text speaks of left or right: a wrong
+    yes teaches a lie, a wrong no costs half of one augmentation.
+    """
+    return not own.directional and not any(SIDES.search(text) for text in texts_of(item))

@@ -1,0 +1,188 @@
+"""The little world of the synthetic clips: what happens in one, and all words about it.
+
+All texts are made from the tables here, so that the vocabulary is small and closed.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from jobs.data.choices import (
+    MVBENCH_INSTRUCTION,
+    MVBENCH_REMINDER,
+    choice_answer,
+    choice_question,
+)
+from jobs.data.items import Turn
+
+Word = TypeVar("Word", bound=str)
+Aspect = Literal["direction", "colour", "shape"]
+ASPECTS: tuple[Aspect, ...] = ("direction", "colour", "shape")
+VALUES: dict[Aspect, tuple[str, ...]] = {
+    "direction": ("left", "right", "up", "down"),
+    "colour": ("red", "green", "blue", "yellow"),
+    "shape": ("circle", "cross", "bar"),
+}
+
+CAPTIONS = (
+    "a {colour} {shape} moves {direction}",
+    "a {colour} {shape} is moving {direction}",
+    "the {colour} {shape} goes {direction}",
+    "there is a {colour} {shape} that moves {direction}",
+)
+QUESTIONS: dict[Aspect, tuple[str, ...]] = {
+    "direction": (
+        "which way does it move?",
+        "in which direction does the object move?",
+        "where does the object go?",
+    ),
+    "colour": (
+        "what colour is it?",
+        "what is the colour of the object?",
+        "which colour does the object have?",
+    ),
+    "shape": (
+        "what shape is it?",
+        "what is the shape of the object?",
+        "which shape does the object have?",
+    ),
+}
+ANSWERS: dict[Aspect, str] = {
+    "direction": "it moves {value}",
+    "colour": "it is {value}",
+    "shape": "it is a {value}",
+}
+OPEN_INSTRUCTION = "watch the video and answer the question."
+CHOICE_INSTRUCTION = "watch the video and select the best option."
+STATEMENT = "the video shows: {caption}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is to be seen in one clip."""
+
+    direction: str
+    colour: str
+    shape: str
+
+    def value(self, aspect: Aspect) -> str:
+        """The right answer to a question about `aspect`."""
+        return {"direction": self.direction, "colour": self.colour, "shape": self.shape}[aspect]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A multiple-choice question about a scene, its options already shuffled."""
+
+    text: str
+    candidates: tuple[str, ...]
+    answer: str
+
+
+@dataclass(frozen=True)
+class TextSample:
+    """A scene in words only: the statement stands where a clip would.
+
+    Attributes:
+        caption: the scene in a sentence.
+        turns: questions about it with their right answers, as `Turn`s of the stages.
+    """
+
+    caption: str
+    turns: tuple[Turn, ...]
+
+    @property
+    def statement(self) -> str:
+        """`the video shows: ` and the caption."""
+        return STATEMENT.format(caption=self.caption)
+
+
+def scenes() -> tuple[Scene, ...]:
+    """All 48 scenes."""
+    return tuple(Scene(*values) for values in product(*(VALUES[aspect] for aspect in ASPECTS)))
+
+
+def caption(scene: Scene, rng: np.random.Generator) -> str:
+    """A sentence about the scene."""
+    template = _one_of(CAPTIONS, rng)
+    return template.format(direction=scene.direction, colour=scene.colour, shape=scene.shape)
+
+
+def open_turns(scene: Scene, rng: np.random.Generator) -> tuple[Turn, ...]:
+    """A free question about each aspect, in random order; the first has the instruction."""
+    turns = [
+        (_one_of(QUESTIONS[aspect], rng), ANSWERS[aspect].format(value=scene.value(aspect)))
+        for aspect in _shuffled(ASPECTS, rng)
+    ]
+    return _with_instruction(turns, OPEN_INSTRUCTION)
+
+
+def choice_turns(scene: Scene, rng: np.random.Generator) -> tuple[Turn, ...]:
+    """A multiple-choice question about each aspect, in random order, in MVBench's words."""
+    turns = []
+    for aspect in _shuffled(ASPECTS, rng):
+        asked = question(scene, aspect, rng)
+        answer = choice_answer(asked.candidates.index(asked.answer), asked.candidates)
+        turns.append((choice_question(asked.text, asked.candidates), answer))
+    return _with_instruction(turns, CHOICE_INSTRUCTION)
+
+
+def question(scene: Scene, aspect: Aspect, rng: np.random.Generator) -> Question:
+    """A multiple-choice question; the place of the right answer is random."""
+    text = _one_of(QUESTIONS[aspect], rng)
+    return Question(text, tuple(_shuffled(VALUES[aspect], rng)), scene.value(aspect))
+
+
+def text_corpus(rng: np.random.Generator, n: int) -> list[TextSample]:
+    """`n` scenes in words, half with free and half with multiple-choice questions.
+
+    A language model trained on these knows the little world and the form of its questions;
+    what is left to learn is to see.
+    """
+    every = scenes()
+    samples = []
+    for i in range(n):
+        scene = every[int(rng.integers(len(every)))]
+        turns = open_turns(scene, rng) if i % 2 else choice_turns(scene, rng)
+        samples.append(TextSample(caption(scene, rng), turns))
+    return samples
+
+
+def words(text: str) -> list[str]:
+    """Splits a text into lower-case words and single signs; white space only parts them."""
+    return re.findall(r"[a-z]+|[^\sa-z]", text.lower())
+
+
+def vocabulary() -> list[str]:
+    """All words and signs of the texts made here and of MVBench's prompts, sorted."""
+    return sorted({word for text in _all_texts() for word in words(text)})
+
+
+def _all_texts() -> Iterable[str]:
+    for aspect in ASPECTS:
+        yield from QUESTIONS[aspect]
+        yield from (ANSWERS[aspect].format(value=value) for value in VALUES[aspect])
+        yield choice_question("", VALUES[aspect])
+        yield choice_answer(0, VALUES[aspect])
+    yield from (template.format(direction="", colour="", shape="") for template in CAPTIONS)
+    yield STATEMENT.format(caption="")
+    yield from (OPEN_INSTRUCTION, CHOICE_INSTRUCTION, MVBENCH_INSTRUCTION, MVBENCH_REMINDER)
+
+
+def _one_of(options: Sequence[str], rng: np.random.Generator) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def _shuffled(values: Sequence[Word], rng: np.random.Generator) -> list[Word]:
+    return [values[int(i)] for i in rng.permutation(len(values))]
+
+
+def _with_instruction(turns: Sequence[tuple[str, str]], instruction: str) -> tuple[Turn, ...]:
+    return tuple(
+        Turn(instruction if i == 0 else "", asked, answer)
+        for i, (asked, answer) in enumerate(turns)
+    )

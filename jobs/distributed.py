@@ -1,0 +1,105 @@
+"""Where a rank stands, and how the ranks of a job find each other."""
+
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import submitit
+
+from jobs.contract.paths import AttemptKey
+from jobs.contract.task import StageTask
+
+_FIRST_PORT = 20_000
+_PORTS = 12_000
+"""Below the ports that Linux hands out by itself (32768 and up)."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One rank's place in its job.
+
+    Attributes:
+        attempt: Slurm id and restart count.
+        rank: Number of this rank among all, from 0.
+        local_rank: Number on its node, from 0.
+        world_size: Ranks of the job.
+        hosts: Nodes of the job; the first one holds rank 0.
+    """
+
+    attempt: AttemptKey
+    rank: int
+    local_rank: int
+    world_size: int
+    hosts: tuple[str, ...]
+
+    @property
+    def port(self) -> int:
+        """Rendezvous port: the same on all ranks, another one after each restart."""
+        return _FIRST_PORT + zlib.crc32(str(self.attempt).encode()) % _PORTS
+
+
+def find_place(task: StageTask) -> Place:
+    """Reads the rank's place from submitit's environment (Slurm's, or the local executor's)."""
+    environment = submitit.JobEnvironment()
+    on_slurm = environment.cluster == "slurm"
+    return Place(
+        attempt=AttemptKey(
+            environment.job_id if on_slurm else task.token,
+            int(os.environ.get("SLURM_RESTART_COUNT", "0")) if on_slurm else 0,
+        ),
+        rank=environment.global_rank,
+        local_rank=environment.local_rank,
+        world_size=environment.num_tasks,
+        hosts=tuple(environment.hostnames) if on_slurm else ("127.0.0.1",),
+    )
+
+
+def export_rendezvous(place: Place) -> None:
+    """Sets what torch.distributed reads, over anything inherited from a login shell."""
+    os.environ |= {
+        "MASTER_ADDR": place.hosts[0],
+        "MASTER_PORT": str(place.port),
+        "RANK": str(place.rank),
+        "LOCAL_RANK": str(place.local_rank),
+        "WORLD_SIZE": str(place.world_size),
+    }
+
+
+def forbid_compiling(operators: Iterable[str] = ("deepspeed_shm_comm",)) -> None:
+    """Keeps DeepSpeed from compiling C++ operators when it starts.
+
+    Its first `init_distributed` on a CPU compiles one for 40 s, fails where a compiler or
+    ninja is missing, and waits for ever on the lock file of a compilation that was killed.
+    Training does not need it: gloo does the same sums.
+    """
+    import deepspeed  # noqa: PLC0415 - 2 s; the launcher's tests import this module too
+
+    for name in operators:
+        deepspeed.ops.__compatible_ops__[name] = False
+
+
+def join(place: Place, *, timeout_s: float = 1800.0) -> None:
+    """Joins the job's process group: nccl with GPUs, else gloo.
+
+    Args:
+        place: This rank's place.
+        timeout_s: How long a collective may wait for a slow rank.
+    """
+    import deepspeed  # noqa: PLC0415 - see forbid_compiling
+    import torch  # noqa: PLC0415
+
+    export_rendezvous(place)
+    has_gpu = torch.cuda.is_available()
+    if has_gpu:
+        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+    else:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+        forbid_compiling()
+    deepspeed.init_distributed(
+        dist_backend="nccl" if has_gpu else "gloo",
+        timeout=timedelta(seconds=timeout_s),
+        auto_mpi_discovery=False,
+        verbose=False,
+    )

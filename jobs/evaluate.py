@@ -1,0 +1,221 @@
+"""Multiple choice as in MVBench: the model begins its answer, the letter is compared.
+
+Source: MVBench (arXiv 2311.17005): the answer is begun with `Best option:(`; average =
+correct / all. Beside each accuracy stands what answering by the most frequent answer gives.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.distributed as dist
+
+from jobs.batches import ConversationBatches
+from jobs.build import model_config
+from jobs.contract.files import write_atomic
+from jobs.contract.manifest import Manifest, describe, write_manifest
+from jobs.contract.spec import Evaluate, Task
+from jobs.data.annotations import open_set
+from jobs.data.choices import (
+    ANSWER_START,
+    MVBENCH_INSTRUCTION,
+    MVBENCH_REMINDER,
+    choice_question,
+    letter,
+)
+from jobs.data.dataset import ClipDataset, Sample
+from jobs.data.items import ChoiceItem, MediaSet
+from jobs.data.loader import Batch, evaluation_loader
+from jobs.data.sampler import RankShare
+from jobs.distributed import join
+from jobs.stage3 import conversation_batches
+from jobs.task import Job, RefusedError, StoppedError
+from jobs.trainer import language_model_dtype, precision_of
+from model.batch import pad_prompts
+from model.prompt import Turn, render_conversation
+from model.stages import initialise
+from model.video_chat import VideoChat
+
+LONGEST_TEXT = 2048
+RESULTS = "results.json"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one task went.
+
+    Attributes:
+        name: The task.
+        correct: Questions answered rightly.
+        total: Questions asked; one whose clip cannot be read counts as wrong.
+        majority: Questions that the most frequent answer is right for.
+    """
+
+    name: str
+    correct: int
+    total: int
+    majority: int
+
+    @property
+    def accuracy(self) -> float:
+        """Part answered rightly, 0 to 1."""
+        return self.correct / self.total
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """A model under examination."""
+
+    module: VideoChat
+    batches: ConversationBatches
+    instruction: str
+    device: torch.device
+
+    @torch.no_grad()
+    def count_correct(self, batch: Batch) -> int:
+        """How many questions of a batch the model answers rightly."""
+        if not batch.samples:
+            return 0
+        items = [_choice(sample) for sample in batch.samples]
+        chat = self.batches.chat
+        rows = [
+            chat.conversation(self._question(item, sample.seconds))
+            for item, sample in zip(items, batch.samples, strict=True)
+        ]
+        padded = pad_prompts(rows, pad_id=chat.pad_id)
+        asked = self.batches.with_clips(padded, batch.stacked(), [self.instruction] * len(items))
+        best = self.module.next_token_logits(asked.to(self.device)).argmax(dim=-1)
+        answers = [chat.tokenizer.decode([token]) for token in best.tolist()]
+        return sum(map(is_right, answers, items))
+
+    def _question(self, item: ChoiceItem, seconds: tuple[float, ...]):  # noqa: ANN202
+        question = choice_question(item.question, item.candidates) + MVBENCH_REMINDER
+        return render_conversation(
+            self.batches.chat.template,
+            [Turn(question, None)],
+            kind=None if item.kind == "text" else item.kind,
+            instruction=self.instruction,
+            seconds=seconds,
+            answer_start=ANSWER_START,
+        )
+
+
+def is_right(answer: str, item: ChoiceItem) -> bool:
+    """Whether an answer that goes on after `Best option:(` names the right letter."""
+    return answer.strip().upper()[:1] == letter(item.answer_index)
+
+
+def run(job: Job) -> None:
+    """Evaluates on this rank; rank 0 tells the results and writes the final checkpoint.
+
+    Raises:
+        StoppedError: Stopped on a signal; the evaluation starts over next time.
+    """
+    began = time.monotonic()
+    join(job.place)
+    wanted = job.spec.evaluate
+    if wanted is None:
+        raise RefusedError(f"stage {job.spec.stage}: its specification has no `evaluate`")
+    job.tell(
+        "started",
+        hosts=job.place.hosts,
+        world_size=job.place.world_size,
+        resume_step=0,
+        total_steps=len(wanted.tasks),
+    )
+    examiner = _examiner(job, wanted)
+    scores = []
+    for number, task in enumerate(wanted.tasks, start=1):
+        if job.stop.agreed():
+            raise StoppedError(0)
+        score = _examine(job, examiner, task, wanted)
+        job.tell("metric", value=score.accuracy, **asdict(score))
+        job.tell("step", step=number, epoch=0)
+        scores.append(score)
+    average = total_of(scores)
+    job.tell("metric", value=average.accuracy, **asdict(average))
+    if job.place.rank == 0:
+        _finish(job, [*scores, average], time.monotonic() - began)
+
+
+def total_of(scores: Sequence[Score]) -> Score:
+    """The average over all questions, as MVBench counts it."""
+    return Score(
+        "average",
+        sum(score.correct for score in scores),
+        sum(score.total for score in scores),
+        sum(score.majority for score in scores),
+    )
+
+
+def majority_of(items: Iterable[ChoiceItem]) -> int:
+    """Questions that are answered rightly by always giving the most frequent answer."""
+    counts = Counter(item.answer for item in items)
+    return max(counts.values(), default=0)
+
+
+def _examiner(job: Job, wanted: Evaluate) -> Examiner:
+    config = model_config(job.spec.model)
+    dtype = language_model_dtype(wanted.precision)
+    module = VideoChat(config, stage=3, dtype=dtype)
+    initialise(module, job.required_weights(), stage=None)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if precision_of(wanted.precision) != "fp32":
+        module = module.to(dtype)
+    batches = conversation_batches(job, config, LONGEST_TEXT)
+    instruction = MVBENCH_INSTRUCTION if wanted.instruction is None else wanted.instruction
+    return Examiner(module.to(device).eval(), batches, instruction, device)
+
+
+def _examine(job: Job, examiner: Examiner, task: Task, wanted: Evaluate) -> Score:
+    """One task over all ranks; every rank gets the whole score."""
+    questions = _questions(task, wanted.limit)
+    size_px = examiner.module.cfg.video_encoder.image_size
+    dataset = ClipDataset([questions], frames=wanted.frames, size_px=size_px, train=False)
+    share = RankShare(job.place.rank, job.place.world_size, wanted.batch_per_gpu)
+    correct = torch.zeros((), dtype=torch.int64, device=examiner.device)
+    for batch in evaluation_loader(dataset, share, num_workers=wanted.workers):
+        correct += examiner.count_correct(batch)
+        for bad in batch.bad:
+            job.tell("bad_clip", path=bad.file, error=bad.error_class)
+    dist.all_reduce(correct)
+    items = [item for item in questions.items if isinstance(item, ChoiceItem)]
+    return Score(task.name, int(correct), len(items), majority_of(items))
+
+
+def _questions(task: Task, limit: int | None) -> MediaSet:
+    opened = open_set(task.annotations, task.media or task.annotations.parent, name=task.name)
+    return MediaSet(opened.name, opened.kind, opened.items[:limit], opened.root, opened.directional)
+
+
+def _choice(sample: Sample) -> ChoiceItem:
+    if not isinstance(sample.item, ChoiceItem):
+        raise TypeError(f"task {sample.set_name}: needs multiple-choice questions")
+    return sample.item
+
+
+def _finish(job: Job, scores: Sequence[Score], took_s: float) -> None:
+    """Writes the results as the stage's final checkpoint: its done marker."""
+    folder = job.folder.checkpoint(len(scores) - 1, final=True)
+    rows = [{**asdict(score), "accuracy": score.accuracy} for score in scores]
+    write_atomic(folder / RESULTS, json.dumps(rows, indent=1))
+    manifest = Manifest(
+        step=len(scores) - 1,
+        world_size=job.place.world_size,
+        files=(describe(folder / RESULTS, RESULTS),),
+        save_s=took_s,
+        code_sha=job.spec.code_sha,
+        final=True,
+    )
+    write_manifest(folder, manifest)
+    job.tell(
+        "checkpoint",
+        step=manifest.step,
+        path=str(folder),
+        bytes=manifest.bytes,
+        save_s=0.0,
+        final=True,
+    )

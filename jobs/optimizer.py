@@ -1,0 +1,50 @@
+"""AdamW's parameter groups and the learning-rate schedule."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from jobs.contract.spec import Train
+
+BETAS = (0.9, 0.999)
+
+
+def parameter_groups(
+    parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: decayed, and not (1-D ones and biases)."""
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for name, parameter in parameters:
+        if parameter.requires_grad:
+            is_plain = parameter.ndim <= 1 or name.endswith(".bias")
+            (plain if is_plain else decayed).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(module: nn.Module, recipe: Train) -> torch.optim.AdamW:
+    """Torch's own AdamW: DeepSpeed's would be compiled at the first start."""
+    return torch.optim.AdamW(
+        parameter_groups(module.named_parameters(), recipe.weight_decay),
+        lr=recipe.lr,
+        betas=BETAS,
+        fused=torch.cuda.is_available(),
+    )
+
+
+def lr_multiple(step: int, *, warmup_steps: int, total_steps: int, floor: float) -> float:
+    """Multiple of the peak learning rate at `step`: linear rise, then half a cosine.
+
+    Source: `create_scheduler` in the reference's `utils/scheduler.py`.
+    """
+    if step < warmup_steps:
+        return max(floor, step / max(1, warmup_steps))
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return max(floor, 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress))))

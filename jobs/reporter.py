@@ -1,0 +1,65 @@
+"""How a training run tells where it is: step events, not more often than asked for."""
+
+import time
+
+from jobs.checkpoint import Progress
+from jobs.task import Job
+
+
+class Reporter:
+    """Writes `started` and `step` events on rank 0 and a line a step event into the log.
+
+    Args:
+        job: The rank's job.
+        every_s: Seconds between two step events; the first step and the last are always told.
+    """
+
+    def __init__(self, job: Job, every_s: float) -> None:
+        self._job, self._every_s = job, every_s
+        self._told_at = 0.0
+        self._last: dict[str, float | int] | None = None
+
+    def started(self, progress: Progress, total_steps: int, epochs: int) -> None:
+        """Tells that the loop begins, and from where."""
+        self._job.tell(
+            "started",
+            hosts=self._job.place.hosts,
+            world_size=self._job.place.world_size,
+            resume_step=progress.step,
+            total_steps=total_steps,
+            epochs=epochs,
+        )
+
+    def step(
+        self, progress: Progress, loss: float, *, lr: float, step_s: float, data_s: float
+    ) -> None:
+        """Takes note of a step; tells it when it is time.
+
+        Args:
+            progress: Where the run stands after the step.
+            loss: Rank 0's mean over its micro-batches.
+            lr: Learning rate of the step.
+            step_s: Seconds the step took.
+            data_s: Seconds of these spent waiting for data.
+        """
+        self._last = {
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "samples_seen": progress.samples_seen,
+            "loss": loss,
+            "lr": lr,
+            "step_s": step_s,
+            "data_s": data_s,
+        }
+        if time.monotonic() - self._told_at >= self._every_s:
+            self.finished()
+
+    def finished(self) -> None:
+        """Tells the last step, if it has not been told."""
+        if self._last is None:
+            return
+        self._job.tell("step", **self._last)
+        if self._job.place.rank == 0:
+            text = " ".join(f"{name} {value:.6g}" for name, value in self._last.items())
+            print(text, flush=True)  # noqa: T201 - the rank's log
+        self._told_at, self._last = time.monotonic(), None

@@ -1,0 +1,22 @@
+"""Stage 1: the QFormer learns to find, to match and to caption clips."""
+
+from jobs.batches import PairBatches
+from jobs.build import model_config, qformer_tokenizer
+from jobs.distributed import join
+from jobs.task import Job
+from jobs.trainer import recipe_of, train
+from model.stages import FROZEN_IN, initialise
+from model.video_text import VideoTextPretraining
+
+
+def run(job: Job) -> None:
+    """Trains the stage on this rank; see `jobs.trainer.train` for what it raises."""
+    join(job.place)
+    recipe, config = recipe_of(job), model_config(job.spec.model)
+    kept = tuple(name for name in FROZEN_IN[1] if name not in recipe.unfreeze)
+    module = VideoTextPretraining(config, freeze=(*kept, *recipe.freeze))
+    weights = job.initial_weights()
+    if weights is not None:
+        initialise(module, weights, stage=1)
+    batches = PairBatches(qformer_tokenizer(job.spec.model), recipe.max_text_tokens)
+    train(job, module, batches, image_size=config.video_encoder.image_size)

@@ -1,0 +1,28 @@
+"""Stage 2: visual tokens become words; captions with the language model frozen."""
+
+from jobs.batches import CaptionBatches, Chat
+from jobs.build import chat_tokenizer, model_config
+from jobs.distributed import join
+from jobs.task import Job
+from jobs.trainer import language_model_dtype, recipe_of, train
+from model.stages import initialise
+from model.templates import TEMPLATES
+from model.video_chat import VideoChat
+
+
+def run(job: Job) -> None:
+    """Trains the stage on this rank; see `jobs.trainer.train` for what it raises."""
+    join(job.place)
+    recipe, config = recipe_of(job), model_config(job.spec.model)
+    module = VideoChat(
+        config, stage=2, freeze=recipe.freeze, dtype=language_model_dtype(recipe.precision)
+    )
+    carried = initialise(module, job.required_weights(), stage=2)
+    chat = Chat(
+        chat_tokenizer(job.spec.model),
+        TEMPLATES[config.template],
+        config.num_visual_tokens,
+        recipe.max_text_tokens,
+    )
+    batches = CaptionBatches(chat, recipe.seed)
+    train(job, module, batches, image_size=config.video_encoder.image_size, carried=carried)

@@ -1,0 +1,41 @@
+"""Stage 3: instruction tuning; the QFormer reads the instruction, adapters are trained."""
+
+from jobs.batches import Chat, ConversationBatches
+from jobs.build import chat_tokenizer, model_config, qformer_tokenizer
+from jobs.distributed import join
+from jobs.task import Job
+from jobs.trainer import language_model_dtype, recipe_of, train
+from model.config import ModelConfig
+from model.stages import initialise
+from model.templates import TEMPLATES
+from model.video_chat import VideoChat
+
+
+def run(job: Job) -> None:
+    """Trains the stage on this rank; see `jobs.trainer.train` for what it raises."""
+    join(job.place)
+    recipe, config = recipe_of(job), model_config(job.spec.model)
+    module = VideoChat(
+        config, stage=3, freeze=recipe.freeze, dtype=language_model_dtype(recipe.precision)
+    )
+    initialise(module, job.required_weights(), stage=3)
+    batches = conversation_batches(job, config, recipe.max_text_tokens)
+    train(job, module, batches, image_size=config.video_encoder.image_size)
+
+
+def conversation_batches(
+    job: Job, config: ModelConfig, max_text_tokens: int
+) -> ConversationBatches:
+    """How conversations become the inputs of this job's model."""
+    chat = Chat(
+        chat_tokenizer(job.spec.model),
+        TEMPLATES[config.template],
+        config.num_visual_tokens,
+        max_text_tokens,
+    )
+    reads_text = config.instruction_in_qformer
+    return ConversationBatches(
+        chat,
+        qformer_tokenizer(job.spec.model) if reads_text else None,
+        config.qformer.max_positions,
+    )

@@ -1,0 +1,186 @@
+"""The command line: find the command, run it, end with one of the exit codes.
+
+A command's module is imported only when it is chosen, so that help comes at once. All that
+a command raises ends here, in one of five ways: expected (what the user can act on), the
+ledger's, Ctrl-C, a reader that went away, and a bug.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, NoReturn
+
+from launcher import __version__
+from launcher.errors import LauncherError, UsageError
+
+COMMANDS: Final = {
+    "plan": "show the stages in order with their sizes, time and GPU-hours",
+    "submit": "start a run: freeze the pipeline and the code, hand in the jobs",
+    "status": "show where the stages of a run stand",
+    "watch": "show the status again and again until the run ends",
+}
+"""Each command, `launcher/commands/<name>.py`, with its help."""
+
+FIRST_STEPS: Final = f"""\
+launcher {__version__}: takes a multi-stage training through Slurm.
+
+  launcher plan pipeline.yaml               what would run, how long, how many GPU-hours
+  launcher submit pipeline.yaml --dry-run   the batch scripts, nothing is touched
+  launcher submit pipeline.yaml             start a run
+  launcher watch                            follow it
+  launcher status                           where it stands
+
+All commands: launcher --help
+"""
+
+DESCRIPTION: Final = """\
+  launcher plan pipeline.yaml
+  launcher status --json
+
+Takes a multi-stage training through Slurm. More on a command: launcher COMMAND --help
+"""
+
+LEDGER: Final = 4
+BUG: Final = 70
+INTERRUPTED: Final = 130
+READER_LEFT: Final = 141
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command line; gives the exit code and never raises."""
+    try:
+        code = _dispatch(list(argv))
+        sys.stdout.flush()
+    except LauncherError as error:
+        return _tell(error.lines, error.exit_code)
+    except KeyboardInterrupt:
+        return _tell(["interrupted"], INTERRUPTED)
+    except BrokenPipeError:
+        return _hang_up()
+    except Exception as error:  # noqa: BLE001 - the funnel: what escapes is the ledger's or a bug
+        return _tell_unexpected(error)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Faults of the command line go through the funnel like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
+
+
+def _dispatch(argv: list[str]) -> int:
+    """Imports the chosen command only, and runs it."""
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    if chosen is not None and chosen not in COMMANDS:
+        close = get_close_matches(chosen, COMMANDS, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise UsageError(f"no command '{chosen}'; {hint}known: {', '.join(COMMANDS)}")
+    parser, subparsers = _parsers()
+    if chosen is None:
+        _read_without_command(parser, argv)
+        return 0
+    command = importlib.import_module(f"launcher.commands.{chosen}")
+    command.add_arguments(subparsers[chosen])
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as done:  # after --help
+        return int(done.code or 0)
+    code: int = command.run(args)
+    return code
+
+
+def _read_without_command(parser: argparse.ArgumentParser, argv: list[str]) -> None:
+    """`--help`, `--version`, a wrong option, or the first steps."""
+    try:
+        parser.parse_args(argv)
+    except SystemExit:
+        return
+    sys.stdout.write(FIRST_STEPS)
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser of the program, and those of its commands, which are still empty."""
+    parser = _Parser(
+        prog="launcher",
+        description=DESCRIPTION,
+        usage=argparse.SUPPRESS,  # help begins with the examples of the description
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"launcher {__version__}")
+    _add_common(parser, default=False)
+    added = parser.add_subparsers(metavar="COMMAND", dest="command", parser_class=_Parser)
+    subparsers = {}
+    for name, told in COMMANDS.items():
+        sub = added.add_parser(
+            name,
+            prog=f"launcher {name}",
+            help=told,
+            usage=argparse.SUPPRESS,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add_common(sub, default=argparse.SUPPRESS)
+        subparsers[name] = sub
+    return parser, subparsers
+
+
+def _add_common(parser: argparse.ArgumentParser, *, default: bool | str) -> None:
+    """The options that stand before or after the command."""
+    parser.add_argument(
+        "--no-color", action="store_true", default=default, help="no colour (also: NO_COLOR=1)"
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", default=default, help="only results and errors"
+    )
+
+
+def _tell(lines: Sequence[str], code: int) -> int:
+    """Writes `error:` lines; a closed stderr changes nothing about the exit code."""
+    try:
+        sys.stderr.write("".join(f"error: {line}\n" for line in lines))
+        sys.stderr.flush()
+    except OSError:
+        pass
+    return code
+
+
+def _hang_up() -> int:
+    """Keeps Python from complaining at exit about the pipe that nobody reads."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return READER_LEFT
+
+
+def _tell_unexpected(error: Exception) -> int:
+    from db.errors import LedgerError  # noqa: PLC0415 - only needed once something is wrong
+
+    if isinstance(error, LedgerError):
+        return _tell([str(error)], LEDGER)
+    report = "".join(traceback.format_exception(error))
+    try:
+        where = f"the traceback is in {_write_report(report)}"
+    except OSError:
+        where = report
+    said = f"{type(error).__name__}: {error}"
+    return _tell([f"{said}; this is a bug, please report it: {where}"], BUG)
+
+
+def _write_report(report: str) -> Path:
+    """Writes a bug's traceback below `$XDG_STATE_HOME`, or the folder of temporary files."""
+    state = os.environ.get("XDG_STATE_HOME")
+    folder = Path(state) if state else Path(tempfile.gettempdir())
+    folder = folder / "launcher"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    path.write_text(report, encoding="utf-8")
+    return path

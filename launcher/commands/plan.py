@@ -1,0 +1,43 @@
+"""`launcher plan`: what would run, how long, how many GPU-hours."""
+
+import argparse
+from pathlib import Path
+
+from launcher.pipeline import load_pipeline, missing_inputs
+from launcher.plan import make_plan
+from launcher.show.console import open_screen
+from launcher.show.plan import plan_json, show_plan
+
+DESCRIPTION = """\
+  launcher plan pipeline.yaml
+  launcher plan pipeline.yaml --set cluster.nodes=2 --json
+
+Shows the stages in order, with their nodes, GPUs, expected wall-clock and GPU-hours.
+Reads the pipeline file and nothing else; input files that are missing are listed below.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `launcher plan`."""
+    parser.description = DESCRIPTION
+    parser.add_argument("pipeline", type=Path, help="the pipeline file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="put a value over the file's, such as stages.stage3.train.lr=1e-5",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Shows the plan; missing inputs are findings, not faults."""
+    pipeline = load_pipeline(args.pipeline, args.set)
+    plan, missing = make_plan(pipeline), missing_inputs(pipeline)
+    screen = open_screen(args)
+    if args.json:
+        screen.json(plan_json(pipeline, plan, missing))
+    else:
+        show_plan(screen, pipeline, plan, missing)
+    return 0

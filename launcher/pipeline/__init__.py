@@ -1,0 +1,27 @@
+"""The pipeline file: read, checked, with every fault at its line."""
+
+from launcher.pipeline.inputs import missing_inputs
+from launcher.pipeline.load import load_pipeline
+from launcher.pipeline.parts import (
+    NO_JOB,
+    ClusterSettings,
+    Pipeline,
+    Requeue,
+    Reuse,
+    Stage,
+    StageKind,
+)
+from launcher.pipeline.start import start_from
+
+__all__ = [
+    "NO_JOB",
+    "ClusterSettings",
+    "Pipeline",
+    "Requeue",
+    "Reuse",
+    "Stage",
+    "StageKind",
+    "load_pipeline",
+    "missing_inputs",
+    "start_from",
+]

@@ -1,0 +1,188 @@
+"""What no single key can tell: the graph of the stages, and sizes that must fit each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jobs.contract.spec import Evaluate, Train
+from launcher.pipeline.document import Document, KeyPath, suggestion
+from launcher.pipeline.parts import ClusterSettings, StageKind
+from launcher.pipeline.schema import StageSection
+from launcher.pipeline.units import format_duration
+
+KINDS: Final[tuple[StageKind, ...]] = ("reuse", "train", "evaluate")
+_CONTINUES: Final = ("stage2", "stage3")
+"""Entries that start from another stage's weights."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A stage on its way from the file; a part is None (the section: empty) where it is faulty.
+
+    Attributes:
+        name: Of the stage.
+        raw: What the file holds.
+        section: Its own keys.
+        kinds: Which of reuse, train and evaluate it gives; one when it is right.
+        cluster: The pipeline's settings with its own over them.
+        train: What it trains.
+        evaluate: What it evaluates.
+    """
+
+    name: str
+    raw: dict[str, Any]
+    section: StageSection
+    kinds: tuple[StageKind, ...] = ()
+    cluster: ClusterSettings | None = None
+    train: Train | None = None
+    evaluate: Evaluate | None = None
+
+    @property
+    def path(self) -> KeyPath:
+        """Where it stands in the file."""
+        return ("stages", self.name)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Its parents, as far as they are names."""
+        needs = self.raw.get("needs")
+        return tuple(map(str, needs)) if isinstance(needs, list) else ()
+
+    @property
+    def entry(self) -> object:
+        """The program that it trains with, as written."""
+        train = self.raw.get("train")
+        return train.get("entry") if isinstance(train, dict) else None
+
+
+def check(document: Document, drafts: Sequence[Draft]) -> None:
+    """Adds the faults of the graph and of the sizes to the document."""
+    for draft in drafts:
+        _check_kind(document, draft)
+        _check_parents(document, draft, drafts)
+        _check_weights(document, draft, drafts)
+        _check_expectation(document, draft)
+        _check_cluster(document, draft)
+        _check_batch(document, draft)
+    _check_cycles(document, drafts)
+
+
+def _check_kind(document: Document, draft: Draft) -> None:
+    if len(draft.kinds) != 1:
+        given = f"gives {' and '.join(draft.kinds)}" if draft.kinds else "does nothing"
+        document.fault(draft.path, f"{given}; give one of {', '.join(KINDS)}")
+    elif draft.kinds == ("reuse",):
+        for key in ("needs", "cluster", "expect", "init_from", "resumable"):
+            if key in draft.raw:
+                document.fault((*draft.path, key), "a reused stage has no job; remove this key")
+
+
+def _check_parents(document: Document, draft: Draft, drafts: Sequence[Draft]) -> None:
+    names = [other.name for other in drafts]
+    path = (*draft.path, "needs")
+    for at, need in enumerate(draft.needs):
+        item = (*path, at)
+        if need not in names:
+            known = [name for name in names if name != draft.name]
+            document.fault(path, f"no stage '{need}'; {suggestion(need, known)}", at=item)
+        elif need in draft.needs[:at]:
+            document.fault(path, f"'{need}' is named twice; remove one", at=item)
+        elif names.index(need) > names.index(draft.name) and not _way(drafts, need, draft.name):
+            document.fault(
+                path,
+                f"'{need}' stands later; stages run in the order of the file: move {draft.name} "
+                f"below {need}",
+                at=item,
+            )
+
+
+def _check_cycles(document: Document, drafts: Sequence[Draft]) -> None:
+    """Adds each cycle once, at its first stage."""
+    seen: set[str] = set()
+    for draft in drafts:
+        cycle = () if draft.name in seen else _way(drafts, draft.name, draft.name)
+        if cycle:
+            seen.update(cycle)
+            chain = " -> ".join((*cycle, draft.name))
+            path = (*draft.path, "needs")
+            document.fault(path, f"a cycle, {chain}; remove one of these needs")
+
+
+def _way(drafts: Sequence[Draft], start: str, goal: str) -> tuple[str, ...]:
+    """The stages from `start` along `needs` up to, not with, `goal`; empty: there is no way."""
+    needs = {draft.name: draft.needs for draft in drafts}
+    ways: list[tuple[str, ...]] = [(start,)]
+    visited: set[str] = set()
+    while ways:
+        way = ways.pop()
+        for need in needs.get(way[-1], ()):
+            if need == goal:
+                return way
+            if need not in visited:
+                visited.add(need)
+                ways.append((*way, need))
+    return ()
+
+
+def _check_weights(document: Document, draft: Draft, drafts: Sequence[Draft]) -> None:
+    """A stage that continues from weights needs a parent that has some."""
+    kinds = {other.name: other.kinds for other in drafts}
+    giving = [need for need in draft.needs if kinds.get(need) != ("evaluate",)]
+    init_from = draft.raw.get("init_from")
+    if init_from is not None and init_from not in giving:
+        of = f"one of {', '.join(giving)}" if giving else "a parent in needs"
+        text = f"'{init_from}' is no parent with weights; name {of}"
+        document.fault((*draft.path, "init_from"), text)
+    if draft.kinds == ("evaluate",):
+        who = "an evaluation"
+    elif draft.kinds == ("train",) and draft.entry in _CONTINUES:
+        who = f"entry {draft.entry}"
+    else:
+        return
+    if not giving:
+        text = f"{who} starts from another stage's weights; name that stage"
+        document.fault((*draft.path, "needs"), text)
+
+
+def _check_expectation(document: Document, draft: Draft) -> None:
+    expect = draft.section.expect
+    if expect and expect.epoch is not None and draft.kinds == ("evaluate",):
+        text = "an evaluation has no epochs; write {total: 20m}"
+        document.fault((*draft.path, "expect", "epoch"), text)
+
+
+def _check_cluster(document: Document, draft: Draft) -> None:
+    settings = draft.cluster
+    if settings is None:
+        return
+    if settings.gpus_per_node and settings.tasks > settings.gpus_per_node:
+        text = (
+            f"{settings.tasks} ranks cannot share {settings.gpus_per_node} GPUs; "
+            "give at most one rank per GPU"
+        )
+        _fault_cluster(document, draft, "tasks_per_node", text)
+    if settings.time_limit_s <= settings.signal_lead_s:
+        text = (
+            f"{format_duration(settings.time_limit_s)} is over before the job is told to save, "
+            f"{format_duration(settings.signal_lead_s)} (signal_lead) ahead of its end; raise it"
+        )
+        _fault_cluster(document, draft, "time_limit", text)
+    if settings.cpus_per_gpu and settings.cpus_per_task:
+        text = "Slurm takes either cpus_per_gpu or cpus_per_task; remove one"
+        _fault_cluster(document, draft, "cpus_per_task", text)
+
+
+def _fault_cluster(document: Document, draft: Draft, key: str, text: str) -> None:
+    """Adds a fault of a cluster key at the stage where it gives the key, else at the top."""
+    own = (*draft.path, "cluster", key)
+    document.fault(own if own in document.places else ("cluster", key), text)
+
+
+def _check_batch(document: Document, draft: Draft) -> None:
+    if draft.train is None or draft.cluster is None:
+        return
+    try:
+        draft.train.batch_shares(draft.cluster.world_size)
+    except ValueError as error:
+        text = f"{error}; change it, batch_per_gpu, or nodes and tasks_per_node"
+        document.fault((*draft.path, "train", "global_batch"), text)

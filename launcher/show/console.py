@@ -1,0 +1,84 @@
+"""Results to stdout, talk to stderr; colour per stream and only on a terminal."""
+
+import json
+import os
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+
+_PIPE_WIDTH = 200
+"""Columns of a table that no terminal shows, so that `grep` sees whole rows."""
+
+
+class _Console(Console):
+    """Leaves a reader that went away to the error funnel of `launcher.cli`."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises BrokenPipeError again, where rich would exit with 1."""
+        raise BrokenPipeError
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The two streams of one command.
+
+    Attributes:
+        out: stdout; the result.
+        err: stderr; the talk.
+        quiet: No talk.
+    """
+
+    out: Console
+    err: Console
+    quiet: bool = False
+
+    def result(self, *parts: RenderableType) -> None:
+        """Shows parts of the result, tables or lines; text is taken as rich's markup."""
+        for part in parts:
+            self.out.print(part, soft_wrap=isinstance(part, str))
+
+    def text(self, text: str) -> None:
+        """Shows `text` as it is, byte by byte: a script, a file."""
+        self.out.file.write(text if text.endswith("\n") else text + "\n")
+
+    def json(self, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+        """Shows `value` as JSON."""
+        self.text(json.dumps(value, indent=2))
+
+    def say(self, line: str) -> None:
+        """Tells what happens on stderr (no markup), unless quiet."""
+        if not self.quiet:
+            self.err.print(escape(line), soft_wrap=True)
+
+    def warn(self, line: str) -> None:
+        """Tells on stderr what the user should know even when quiet."""
+        self.err.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
+
+
+def open_screen(args: Namespace) -> Screen:
+    """The streams as `--no-color`, `--quiet` and the environment want them."""
+    return Screen(
+        out=console(sys.stdout, no_color=args.no_color),
+        err=console(sys.stderr, no_color=args.no_color),
+        quiet=args.quiet,
+    )
+
+
+def console(stream: TextIO, *, no_color: bool = False) -> Console:
+    """A console on `stream`: styled only on a terminal, wide where nobody looks.
+
+    `NO_COLOR` (any value but the empty one) and `COLUMNS` are obeyed.
+    """
+    plain = no_color or bool(os.environ.get("NO_COLOR"))
+    wide = not stream.isatty() and not os.environ.get("COLUMNS")
+    return _Console(
+        file=stream,
+        color_system=None if plain else "auto",
+        width=_PIPE_WIDTH if wide else None,
+        highlight=False,
+        emoji=False,
+    )

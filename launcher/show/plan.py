@@ -1,0 +1,105 @@
+"""A plan as a table and as JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from launcher.pipeline import Pipeline, Stage
+from launcher.plan import HOUR_S, Plan, PlannedStage
+from launcher.show.console import Screen
+
+_FINDINGS_SHOWN = 8
+
+
+def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan, missing: Sequence[str]) -> None:
+    """Shows the table, the total and what is missing."""
+    screen.result(plan_table(pipeline, plan), escape(total_line(plan)))
+    if missing:
+        count = len(missing)
+        screen.result("", f"[yellow]{count} missing input{'s' * (count > 1)}:[/]")
+        screen.result(*(f"  {escape(line)}" for line in missing[:_FINDINGS_SHOWN]))
+        if count > _FINDINGS_SHOWN:
+            screen.result(f"  ... and {count - _FINDINGS_SHOWN} more; --json lists all")
+
+
+def plan_table(pipeline: Pipeline, plan: Plan) -> Table:
+    """One row a stage."""
+    table = Table(title=escape(pipeline.name), title_justify="left", box=None, pad_edge=False)
+    for column in ("stage", "what", "nodes x GPUs", "after"):
+        table.add_column(column, overflow="fold")
+    for column in ("epochs", "wall-clock", "GPU-hours"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for planned in plan.stages:
+        table.add_row(*map(escape, plan_row(planned)))
+    return table
+
+
+def plan_row(planned: PlannedStage) -> tuple[str, ...]:
+    """The cells of a stage; a dash where there is nothing to say."""
+    stage = planned.stage
+    is_job = stage.kind != "reuse"
+    return (
+        stage.name,
+        _what(stage),
+        f"{stage.cluster.nodes} x {stage.cluster.gpus_per_node}" if is_job else "-",
+        ", ".join(planned.parents) or "-",
+        str(stage.train.epochs) if stage.train else "-",
+        _hours(planned.wall_s) if is_job else "-",
+        _amount(planned.gpu_hours) if is_job else "-",
+    )
+
+
+def total_line(plan: Plan) -> str:
+    """The sum, and of which stages it knows nothing."""
+    without = f", without {', '.join(plan.unknown)} (no expect)" if plan.unknown else ""
+    return f"in all {_hours(plan.wall_s)} and {_amount(plan.gpu_hours)} GPU-h{without}"
+
+
+def plan_json(pipeline: Pipeline, plan: Plan, missing: Sequence[str]) -> dict[str, Any]:
+    """The plan as JSON values; null where the pipeline does not say."""
+    return {
+        "pipeline": pipeline.name,
+        "stages": [_stage_json(planned) for planned in plan.stages],
+        "wall_s": plan.wall_s,
+        "gpu_hours": plan.gpu_hours,
+        "unknown": list(plan.unknown),
+        "missing_inputs": list(missing),
+    }
+
+
+def _stage_json(planned: PlannedStage) -> dict[str, Any]:
+    stage = planned.stage
+    return {
+        "stage": stage.name,
+        "kind": stage.kind,
+        "what": _what(stage),
+        "parents": list(planned.parents),
+        "nodes": stage.cluster.nodes,
+        "gpus_per_node": stage.cluster.gpus_per_node,
+        "ranks": stage.cluster.world_size if stage.kind != "reuse" else 0,
+        "epochs": stage.train.epochs if stage.train else None,
+        "wall_s": planned.wall_s,
+        "gpu_hours": planned.gpu_hours,
+    }
+
+
+def _what(stage: Stage) -> str:
+    if stage.train is not None:
+        return stage.train.entry
+    return "reused" if stage.kind == "reuse" else "evaluate"
+
+
+def _hours(seconds: float | None) -> str:
+    """`18 h`, `1.5 h`, or minutes below one hour."""
+    if seconds is None:
+        return "-"
+    if seconds and seconds < HOUR_S:
+        return f"{_amount(seconds / 60)} min"
+    return f"{_amount(seconds / HOUR_S)} h"
+
+
+def _amount(number: float | None) -> str:
+    """At most two decimals, none without need."""
+    return "-" if number is None else f"{number:.2f}".rstrip("0").rstrip(".")

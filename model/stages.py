@@ -1,0 +1,76 @@
+"""What each stage trains, and what it takes from an earlier one.
+
+| stage | trains | frozen |
+|---|---|---|
+| 1 | norm, frame embedding, QFormer with text, heads | video encoder |
+| 2 | video encoder, norm, QFormer without text, projector | language model |
+| 3 | the same, QFormer with text, adapters | language model |
+"""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from model.freezing import ADAPTER
+from model.weights import load_weights, read_tensors, shapes_of
+
+FROZEN_IN: dict[int, tuple[str, ...]] = {
+    1: ("video_encoder",),
+    2: ("language_model",),
+    3: ("language_model",),
+}
+
+TEXT_BRANCH = ("qformer.text_embedding.*", "qformer.layers.*.text_ffn.*")
+
+ONLY_IN_STAGE1 = (
+    "temperature",
+    "frame_embedding",
+    "video_projection.*",
+    "text_projection.*",
+    "match_head.*",
+    "qformer.caption_head.*",
+)
+
+NEW_IN: dict[int, tuple[str, ...]] = {
+    1: ("*",),
+    2: ("qformer.extra_query_tokens", "projector.*"),
+    3: (f"language_model.*{ADAPTER}*",),
+}
+"""What a stage adds to the weights it starts from."""
+
+
+def initialise(model: nn.Module, path: Path, *, stage: int | None) -> dict[str, Tensor]:
+    """Start a stage's model from the file of an earlier stage.
+
+    Args:
+        model: The model of the stage.
+        path: The earlier stage's weights.
+        stage: The stage that begins; None takes the weights as they are, to evaluate.
+
+    Returns:
+        What the file holds for a later stage and this model has no place for: the text
+        branch of the QFormer, in stage 2. The stage hands it on with its own weights.
+
+    Raises:
+        WeightsError: The file has or lacks anything else.
+    """
+    own = shapes_of(model)
+    new = () if stage is None else NEW_IN[stage]
+    reads_text = any(name.startswith("qformer.text_embedding.") for name in own)
+    passed_on = () if reads_text else TEXT_BRANCH
+    load_weights(
+        model,
+        path,
+        may_lack=(*new, *base_language_model_names(model)),
+        may_ignore=(*passed_on, *(() if stage == 1 else ONLY_IN_STAGE1)),
+    )
+    return read_tensors(path, passed_on)
+
+
+def base_language_model_names(model: nn.Module) -> tuple[str, ...]:
+    """Name the language model's own weights, without adapters."""
+    return tuple(
+        name
+        for name in shapes_of(model)
+        if name.startswith("language_model.") and ADAPTER not in name
+    )

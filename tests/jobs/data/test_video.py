@@ -1,0 +1,229 @@
+import struct
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from jobs.data.errors import UnreadableClipError
+from jobs.data.synthetic import CODECS, Codec, encode
+from jobs.data.video import frame_indices, read_clip, read_image, times_are_sound
+
+AV1 = Codec("mp4", "libsvtav1", {"preset": "10", "crf": "20", "svtav1-params": "lp=1"})
+GIF = Codec("gif", "gif", {}, pixels="rgb8")
+
+
+def greys(clip):
+    return [round(float(frame.mean())) for frame in clip.frames_THWC]
+
+
+def cut(path, part):
+    """Keeps only the first part of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    return path
+
+
+@pytest.fixture
+def ramp_mp4(grey_ramp, tmp_path):
+    encode(grey_ramp, tmp_path / "ramp.mp4", CODECS[0], fps=24)
+    return tmp_path / "ramp.mp4"
+
+
+def cut_by_edit_list(source_path, target_path, start_s):
+    """Copies a video without its start, as `ffmpeg -ss -c copy` does: nothing is re-encoded."""
+    with av.open(str(source_path)) as source, av.open(str(target_path), "w") as target:
+        stream = source.streams.video[0]
+        copied = target.add_stream_from_template(stream)
+        shift = int(start_s / stream.time_base)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = copied
+                target.mux(packet)
+    return target_path
+
+
+def turn_right(path):
+    """Says in the header that the picture is to be shown turned right by 90 degrees."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    struct.pack_into(">9i", data, matrix, 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def test_frame_indices_of_test_are_centres_of_equal_intervals():
+    assert frame_indices(16, 4) == [1, 5, 9, 13]
+
+
+def test_frame_indices_of_training_take_one_frame_in_each_interval():
+    drawn = np.array([frame_indices(10, 4, np.random.default_rng(i)) for i in range(200)])
+
+    found = [sorted(set(column.tolist())) for column in drawn.T]
+
+    assert found == [[0, 1], [2, 3, 4], [5, 6], [7, 8, 9]]
+
+
+def test_frame_indices_of_a_short_clip_repeat_its_last():
+    assert frame_indices(3, 5) == [0, 1, 2, 2, 2]
+    assert frame_indices(3, 5, np.random.default_rng(0)) == [0, 1, 2, 2, 2]
+
+
+def test_frame_indices_of_no_frames_are_refused():
+    with pytest.raises(ValueError, match="no frame to choose from"):
+        frame_indices(0, 4)
+
+
+@pytest.mark.parametrize(
+    ("starts_s", "length_s", "sound"),
+    [
+        ([0.0, 0.1, 0.2, 0.3], 0.4, True),
+        ([0.0, 0.1, 0.2, 0.3], None, True),
+        ([0.0, 0.1, 0.2, 0.3], 0.3, True),  # the container leaves out the last frame's length
+        ([0.0, 0.1, 0.2, 0.3], 4.0, False),
+        ([-2.2, -2.1, -2.0, -1.9], 0.4, False),
+        ([-3.8e17, 0.1, 0.2, 0.3], 0.4, False),
+        ([0.0, 0.2, 0.1, 0.3], 0.4, False),
+        ([0.0, float("nan"), 0.2, 0.3], 0.4, False),
+        ([], 0.4, False),
+    ],
+)
+def test_times_are_sound_only_without_sign_of_wrong_frames(starts_s, length_s, sound):
+    assert times_are_sound(np.array(starts_s), 10.0, length_s) is sound
+
+
+def test_read_clip_takes_the_frames_at_the_centres(ramp_mp4):
+    clip = read_clip(ramp_mp4, 4)
+
+    assert (clip.decoder, clip.frames_THWC.shape) == ("decord", (4, 64, 64, 3))
+    assert np.allclose(greys(clip), [40 + 4 * i for i in (5, 17, 29, 41)], atol=2)
+    assert np.allclose(clip.seconds, [i / 24 for i in (5, 17, 29, 41)])
+
+
+def test_read_clip_stays_inside_start_and_end(ramp_mp4):
+    clip = read_clip(ramp_mp4, 4, start_s=0.99, end_s=1.24)
+
+    assert np.allclose(clip.seconds, [24 / 24, 25 / 24, 27 / 24, 28 / 24])
+
+
+def test_read_clip_outside_the_video_is_unreadable(ramp_mp4):
+    with pytest.raises(UnreadableClipError, match=r"none of 48 frames lies in \[9 s, inf s\)"):
+        read_clip(ramp_mp4, 4, start_s=9)
+
+
+def test_read_clip_pads_a_short_clip_with_its_last_frame(grey_ramp, tmp_path):
+    encode(grey_ramp[:3], tmp_path / "short.mp4")
+
+    clip = read_clip(tmp_path / "short.mp4", 5)
+
+    assert np.array_equal(clip.frames_THWC[2:], clip.frames_THWC[[2, 2, 2]])
+    assert np.allclose(clip.seconds, [0, 1 / 12, 2 / 12, 2 / 12, 2 / 12])
+
+
+def test_read_clip_of_the_same_generator_state_gives_the_same_frames(ramp_mp4):
+    first, again, other = (read_clip(ramp_mp4, 8, rng=np.random.default_rng(i)) for i in (1, 1, 2))
+
+    assert first.seconds == again.seconds
+    assert first.seconds != other.seconds
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
+def test_decord_and_pyav_read_the_same_pixels(made_set, codec):
+    path = next(iter(sorted((made_set.root / "clips").glob(f"*.{codec.container}"))))
+    with av.open(str(path)) as container:
+        expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+    clip = read_clip(path, len(expected))
+
+    assert clip.decoder == "decord"
+    assert np.array_equal(clip.frames_THWC, np.stack(expected))
+
+
+def test_edit_list_is_read_by_pyav_with_the_right_frames(ramp_mp4, tmp_path):
+    clip = read_clip(cut_by_edit_list(ramp_mp4, tmp_path / "cut.mp4", 0.75), 30)
+
+    assert clip.decoder == "pyav"
+    assert np.allclose(greys(clip), [40 + 4 * i for i in range(18, 48)], atol=2)
+
+
+@pytest.mark.parametrize("codec", [AV1, GIF], ids=["av1", "gif"])
+def test_format_that_decord_cannot_open_is_read_by_pyav(tmp_path, grey_ramp, codec):
+    path = tmp_path / f"clip.{codec.container}"
+    encode(grey_ramp[::4], path, codec)
+
+    clip = read_clip(path, 3)
+
+    assert (clip.decoder, clip.frames_THWC.shape) == ("pyav", (3, 64, 64, 3))
+    assert np.allclose(greys(clip), [56, 120, 184], atol=20)
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+def test_video_filmed_sideways_is_turned_upright_by_both_decoders(tmp_path, decoder):
+    stored = np.zeros((12, 64, 96, 3), np.uint8)
+    stored[:, :20, :20] = 250  # top left; shown turned right it is top right
+    path = tmp_path / "side.mp4"
+    encode(stored, path)
+    if decoder == "pyav":
+        path = cut_by_edit_list(path, tmp_path / "cut.mp4", 0.25)
+
+    clip = read_clip(turn_right(path), 1)
+
+    assert (clip.decoder, clip.frames_THWC.shape) == (decoder, (1, 96, 64, 3))
+    assert clip.frames_THWC[0, :16, 48:].mean() > 200
+    assert clip.frames_THWC[0, :16, :40].mean() < 50
+
+
+@pytest.mark.parametrize("part", [0.5, 0.95])
+def test_truncated_mp4_is_unreadable(ramp_mp4, part):
+    with pytest.raises(UnreadableClipError) as caught:
+        read_clip(cut(ramp_mp4, part), 4)
+
+    assert caught.value.error_class == "InvalidDataError"
+    assert caught.value.text == "Invalid data found when processing input"
+
+
+@pytest.mark.parametrize(
+    ("content", "error_class"), [(b"", "InvalidDataError"), (None, "FileNotFoundError")]
+)
+def test_what_is_no_video_is_unreadable(tmp_path, content, error_class):
+    path = tmp_path / "clip.mp4"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(UnreadableClipError) as caught:
+        read_clip(path, 4)
+
+    assert (caught.value.path, caught.value.error_class) == (path, error_class)
+
+
+def test_sound_without_picture_is_unreadable(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), "fltp", "mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+
+    with pytest.raises(UnreadableClipError, match="it holds no video"):
+        read_clip(path, 4)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_read_image_gives_one_frame(tmp_path, suffix):
+    picture = np.zeros((30, 50, 3), np.uint8)
+    picture[:, 20:] = (200, 30, 60)
+    Image.fromarray(picture).save(tmp_path / f"a.{suffix}", quality=98)
+
+    clip = read_image(tmp_path / f"a.{suffix}")
+
+    assert clip.frames_THWC.shape == (1, 30, 50, 3)
+    assert np.abs(clip.frames_THWC[0].astype(int) - picture).mean() < 1.5
+
+
+def test_read_image_of_a_broken_file_is_unreadable(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+
+    with pytest.raises(UnreadableClipError):
+        read_image(tmp_path / "a.jpg")
