@@ -1,5 +1,6 @@
 # make demo   trains the three stages on this machine, from nothing
 # make test   runs everything, a real Slurm included
+# make check  lint and types; make format; make cluster-up / cluster-down; make weights
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -45,6 +46,16 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: $(VENV)/.train
 	@$(PY) -m pip install -qq -c constraints.txt -e '.[train,dev]'
 	@touch $@
+
+# The weights in weights/tiny, from nothing (about 40 minutes on two cores).
+weights: $(VENV)/.train
+	$(PY) -m jobs.data.tokenizer weights/tiny/language_model
+	$(PY) -m jobs.data.synthetic data/pretraining --train 6000 --test 16 --seed 1
+	$(PY) -m jobs.data.text data/pretraining/text.json
+	$(PY) -m launcher submit pipeline.weights.yaml
+	run=$$(ls -td runs/tiny-weights-*/ | head -1) && \
+	  $(PY) -m jobs.export $$run language_model weights/tiny/language_model && \
+	  $(PY) -m jobs.export $$run stage1 weights/tiny/stage1.safetensors
 
 clean:
 	rm -rf $(VENV) build *.egg-info data/demo

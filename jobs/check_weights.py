@@ -1,6 +1,6 @@
 """Says whether a weights file fits the stage that is to start from it.
 
-`python -m jobs.check_weights --model JSON --weights FILE --stage 2` prints
+`python -m jobs.check_weights --model JSON --weights FILE --entry stage2` prints
 `{"faults": [...]}`; the launcher, which has no torch, calls it before anything is submitted.
 The model is built without memory, on the meta device; of the file only names and shapes
 are read.
@@ -17,11 +17,14 @@ from torch import nn
 
 from jobs.build import model_config
 from jobs.contract.spec import Model
-from model.config import LanguageModelConfig, ModelConfig, replace_language_model
+from model.config import ModelConfig
 from model.errors import ModelError
 from model.stages import faults_of_start
 from model.video_chat import VideoChat
 from model.video_text import VideoTextPretraining
+
+STAGES: dict[str, int | None] = {"stage1": 1, "stage2": 2, "stage3": 3, "evaluate": None}
+"""The number of the stage that each program runs; an evaluation adds nothing of its own."""
 
 
 def find_faults(wanted: Model, weights: Path, *, stage: int | None) -> list[str]:
@@ -44,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jobs.check_weights")
     parser.add_argument("--model", required=True, help="`model` of the pipeline file, JSON")
     parser.add_argument("--weights", required=True, type=Path)
-    parser.add_argument("--stage", type=int, help="stage that starts from it; none: evaluation")
+    parser.add_argument("--entry", required=True, choices=STAGES, help="what starts from it")
     args = parser.parse_args(argv)
-    faults = find_faults(Model.model_validate_json(args.model), args.weights, stage=args.stage)
+    wanted = Model.model_validate_json(args.model)
+    faults = find_faults(wanted, args.weights, stage=STAGES[args.entry])
     sys.stdout.write(json.dumps({"faults": faults}) + "\n")
     return 0
 

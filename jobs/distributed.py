@@ -95,7 +95,6 @@ def join(place: Place, *, timeout_s: float = 1800.0) -> None:
     if has_gpu:
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
     else:
-        os.environ["DS_ACCELERATOR"] = "cpu"
         forbid_compiling()
     deepspeed.init_distributed(
         dist_backend="nccl" if has_gpu else "gloo",

@@ -35,7 +35,7 @@ from jobs.stage3 import conversation_batches
 from jobs.task import Job, RefusedError, StoppedError
 from jobs.trainer import language_model_dtype, precision_of
 from model.batch import pad_prompts
-from model.prompt import Turn, render_conversation
+from model.prompt import Segment, Turn, render_conversation
 from model.stages import initialise
 from model.video_chat import VideoChat
 
@@ -91,7 +91,7 @@ class Examiner:
         answers = [chat.tokenizer.decode([token]) for token in best.tolist()]
         return sum(map(is_right, answers, items))
 
-    def _question(self, item: ChoiceItem, seconds: tuple[float, ...]):  # noqa: ANN202
+    def _question(self, item: ChoiceItem, seconds: tuple[float, ...]) -> list[Segment]:
         question = choice_question(item.question, item.candidates) + MVBENCH_REMINDER
         return render_conversation(
             self.batches.chat.template,

@@ -3,20 +3,21 @@
 VideoChat2's own language models come ready; this makes the tiny one of the demo.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.batches import Chat, ConversationBatches
-from jobs.build import chat_tokenizer, model_config
-from jobs.distributed import join
+from jobs.build import chat_tokenizer
 from jobs.task import Job
-from jobs.trainer import recipe_of, train
+from jobs.trainer import begin, train
 from model.batch import ChatBatch
 from model.errors import SpliceError
 from model.language_model import build_language_model
 from model.prompt import IGNORED_LABEL
 from model.templates import TEMPLATES
+
+PREFIX = "text_model."
+"""What stands before the language model's own names in the weights of this stage."""
 
 
 class TextModel(nn.Module):
@@ -41,9 +42,7 @@ class TextModel(nn.Module):
 
 def run(job: Job) -> None:
     """Trains the stage on this rank; see `jobs.trainer.train` for what it raises."""
-    join(job.place)
-    recipe, config = recipe_of(job), model_config(job.spec.model)
-    torch.manual_seed(recipe.seed)
+    recipe, config = begin(job)
     module = TextModel(build_language_model(config.language_model))
     chat = Chat(
         chat_tokenizer(job.spec.model), TEMPLATES[config.template], 0, recipe.max_text_tokens

@@ -39,7 +39,7 @@ def build_optimizer(module: nn.Module, recipe: Train) -> torch.optim.AdamW:
     )
 
 
-def lr_multiple(step: int, *, warmup_steps: int, total_steps: int, floor: float) -> float:
+def lr_multiple(step: int, *, warmup_steps: float, total_steps: int, floor: float) -> float:
     """Multiple of the peak learning rate at `step`: linear rise, then half a cosine.
 
     Source: `create_scheduler` in the reference's `utils/scheduler.py`.

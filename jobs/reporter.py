@@ -3,6 +3,7 @@
 import time
 
 from jobs.checkpoint import Progress
+from jobs.feed import MicroBatches
 from jobs.task import Job
 
 
@@ -31,7 +32,7 @@ class Reporter:
         )
 
     def step(
-        self, progress: Progress, loss: float, *, lr: float, step_s: float, data_s: float
+        self, progress: Progress, loss: float, *, lr: float, step_s: float, batches: MicroBatches
     ) -> None:
         """Takes note of a step; tells it when it is time.
 
@@ -40,8 +41,11 @@ class Reporter:
             loss: Rank 0's mean over its micro-batches.
             lr: Learning rate of the step.
             step_s: Seconds the step took.
-            data_s: Seconds of these spent waiting for data.
+            batches: What the step was made with.
         """
+        for bad in batches.bad:
+            self._job.tell("bad_clip", path=bad.file, error=bad.error_class)
+            print(f"left out {bad.file} of set {bad.set_name}: {bad.text}", flush=True)  # noqa: T201 - the rank's log
         self._last = {
             "step": progress.step,
             "epoch": progress.epoch,
@@ -49,7 +53,7 @@ class Reporter:
             "loss": loss,
             "lr": lr,
             "step_s": step_s,
-            "data_s": data_s,
+            "data_s": batches.waited_s,
         }
         if time.monotonic() - self._told_at >= self._every_s:
             self.finished()

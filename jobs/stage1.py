@@ -1,18 +1,16 @@
 """Stage 1: the QFormer learns to find, to match and to caption clips."""
 
 from jobs.batches import PairBatches
-from jobs.build import model_config, qformer_tokenizer
-from jobs.distributed import join
+from jobs.build import qformer_tokenizer
 from jobs.task import Job
-from jobs.trainer import recipe_of, train
+from jobs.trainer import begin, train
 from model.stages import FROZEN_IN, initialise
 from model.video_text import VideoTextPretraining
 
 
 def run(job: Job) -> None:
     """Trains the stage on this rank; see `jobs.trainer.train` for what it raises."""
-    join(job.place)
-    recipe, config = recipe_of(job), model_config(job.spec.model)
+    recipe, config = begin(job)
     kept = tuple(name for name in FROZEN_IN[1] if name not in recipe.unfreeze)
     module = VideoTextPretraining(config, freeze=(*kept, *recipe.freeze))
     weights = job.initial_weights()

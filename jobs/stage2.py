@@ -1,10 +1,9 @@
 """Stage 2: visual tokens become words; captions with the language model frozen."""
 
 from jobs.batches import CaptionBatches, Chat
-from jobs.build import chat_tokenizer, model_config
-from jobs.distributed import join
+from jobs.build import chat_tokenizer
 from jobs.task import Job
-from jobs.trainer import language_model_dtype, recipe_of, train
+from jobs.trainer import begin, language_model_dtype, train
 from model.stages import initialise
 from model.templates import TEMPLATES
 from model.video_chat import VideoChat
@@ -12,8 +11,7 @@ from model.video_chat import VideoChat
 
 def run(job: Job) -> None:
     """Trains the stage on this rank; see `jobs.trainer.train` for what it raises."""
-    join(job.place)
-    recipe, config = recipe_of(job), model_config(job.spec.model)
+    recipe, config = begin(job)
     module = VideoChat(
         config, stage=2, freeze=recipe.freeze, dtype=language_model_dtype(recipe.precision)
     )

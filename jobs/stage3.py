@@ -1,10 +1,9 @@
 """Stage 3: instruction tuning; the QFormer reads the instruction, adapters are trained."""
 
 from jobs.batches import Chat, ConversationBatches
-from jobs.build import chat_tokenizer, model_config, qformer_tokenizer
-from jobs.distributed import join
+from jobs.build import chat_tokenizer, qformer_tokenizer
 from jobs.task import Job
-from jobs.trainer import language_model_dtype, recipe_of, train
+from jobs.trainer import begin, language_model_dtype, train
 from model.config import ModelConfig
 from model.stages import initialise
 from model.templates import TEMPLATES
@@ -13,8 +12,7 @@ from model.video_chat import VideoChat
 
 def run(job: Job) -> None:
     """Trains the stage on this rank; see `jobs.trainer.train` for what it raises."""
-    join(job.place)
-    recipe, config = recipe_of(job), model_config(job.spec.model)
+    recipe, config = begin(job)
     module = VideoChat(
         config, stage=3, freeze=recipe.freeze, dtype=language_model_dtype(recipe.precision)
     )

@@ -5,7 +5,7 @@ stands in `model.stages`. The true sizes are those of VideoChat2 (arXiv 2311.170
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from model.config_parsing import build, merge
@@ -86,6 +86,8 @@ class QFormerConfig:
     """Id of [DEC], the first token of a caption to be predicted."""
     pad_id: int = 0
     """Id of padding."""
+    init_std: float = 0.02
+    """Spread of the first weights; narrow models need more."""
 
     def __post_init__(self) -> None:
         _divides("qformer.heads", self.heads, "width", self.width)
@@ -132,6 +134,8 @@ class LanguageModelSizes:
     """Base of the rotary position embedding."""
     norm_eps: float = 1e-5
     """Epsilon of the RMS norms."""
+    init_std: float = 0.02
+    """Spread of the first weights; narrow models need more."""
 
     def __post_init__(self) -> None:
         _divides("language_model.sizes.heads", self.heads, "width", self.width)
@@ -215,6 +219,8 @@ class ModelConfig:
             ConfigError: A field is unknown, missing, of the wrong type or does not fit.
         """
         changes = {name: value for name, value in data.items() if name != "preset"}
+        from model.presets import PRESETS  # noqa: PLC0415 - they are made of this module's types
+
         preset = data.get("preset")
         if preset is None:
             return build(cls, changes, "model")
@@ -230,71 +236,3 @@ class ModelConfig:
 def _divides(name: str, part: int, whole_name: str, whole: int) -> None:
     if part <= 0 or whole % part:
         raise ConfigError(f"{name}: {part} does not divide {whole_name} {whole}")
-
-
-_MISTRAL = ModelConfig(
-    LanguageModelConfig(architecture="mistral", sizes=LanguageModelSizes()),
-)
-
-_VICUNA = replace(
-    _MISTRAL,
-    template="vicuna",
-    language_model=LanguageModelConfig(
-        architecture="llama",
-        sizes=LanguageModelSizes(
-            vocab_size=32001,
-            kv_heads=32,
-            ffn_width=11008,
-            max_positions=2048,
-            rope_theta=1e4,
-            norm_eps=1e-6,
-        ),
-    ),
-    lora=LoraConfig(targets=("q_proj", "v_proj")),
-)
-
-# Phi-3 keeps q, k, v and gate, up in fused layers: one adapter each.
-_PHI3 = replace(
-    _MISTRAL,
-    template="phi3",
-    language_model=LanguageModelConfig(
-        architecture="phi3",
-        sizes=LanguageModelSizes(
-            *(32064, 3072, 32, 32, 32, 8192, 4096),
-            rope_theta=1e4,
-        ),
-    ),
-    lora=LoraConfig(targets=("qkv_proj", "o_proj", "gate_up_proj", "down_proj", "lm_head")),
-)
-
-_TINY = ModelConfig(
-    LanguageModelConfig(
-        architecture="mistral",
-        sizes=LanguageModelSizes(200, 128, 4, 4, 2, 384, 512, rope_theta=1e4),
-    ),
-    video_encoder=VideoEncoderConfig(
-        image_size=32, patch_size=8, width=128, depth=4, blocks_built=4, heads=4, position_grid=4
-    ),
-    qformer=QFormerConfig(
-        num_queries=8,
-        num_extra_queries=8,
-        width=128,
-        layers=2,
-        heads=4,
-        ffn_width=512,
-        cross_attention_every=1,
-        drop_path=0.0,
-        vocab_size=200,
-        max_positions=64,
-        decoder_start_id=6,
-    ),
-    pretraining=PretrainingConfig(embed_width=128),
-    lora=LoraConfig(rank=8, alpha=16.0),
-)
-
-PRESETS: dict[str, ModelConfig] = {
-    "videochat2_mistral": _MISTRAL,
-    "videochat2_vicuna": _VICUNA,
-    "videochat2_phi3": _PHI3,
-    "tiny": _TINY,
-}

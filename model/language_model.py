@@ -34,7 +34,8 @@ def build_language_model(
 
     Args:
         cfg: With `path` the weights are loaded, else they are random. Under
-            `torch.device("meta")` a build without `path` takes no memory.
+            `torch.device("meta")` nothing takes memory, and of a folder only the
+            configuration is read.
         dtype: Type of the weights, float32 or bfloat16.
 
     Raises:
@@ -85,6 +86,7 @@ def _config(architecture: str, sizes: LanguageModelSizes) -> PretrainedConfig:
         max_position_embeddings=sizes.max_positions,
         rope_parameters={"rope_type": "default", "rope_theta": sizes.rope_theta},
         rms_norm_eps=sizes.norm_eps,
+        initializer_range=sizes.init_std,
         sliding_window=None,
         tie_word_embeddings=False,
         bos_token_id=1,
@@ -99,6 +101,8 @@ def _load(folder: Path, architecture: str | None, dtype: torch.dtype) -> PreTrai
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if architecture is not None:
         config = _as_architecture(config, CONFIG_CLASSES[architecture])
+    if torch.get_default_device().type == "meta":
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
     language_model, report = AutoModelForCausalLM.from_pretrained(
         folder,
         config=config,

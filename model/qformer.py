@@ -5,6 +5,7 @@ Notable: queries pass through the embedding's norm but have no positions; a text
 positions count from its first column, padding included.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -85,8 +86,8 @@ class QFormer(nn.Module):
             for index, rate in enumerate(drop_path_rates(cfg.drop_path, cfg.layers))
         )
         self.caption_head = CaptionHead(cfg) if caption_head else None
-        self.apply(_initialise)
-        nn.init.normal_(self.query_tokens, std=0.02)
+        self.apply(partial(_initialise, std=cfg.init_std))
+        nn.init.normal_(self.query_tokens, std=cfg.init_std)
 
     def queries(self, visual_BVD: Tensor) -> QueryStates:
         """Read clips with the queries alone.
@@ -191,8 +192,8 @@ class QFormer(nn.Module):
         return QueryStates(x_BLD, tuple(kept))
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialise(module: nn.Module, std: float) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
+        nn.init.normal_(module.weight, std=std)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from model.freezing import ADAPTER
-from model.weights import load_weights, read_tensors, shapes_of
+from model.weights import check_file, load_weights, read_tensors, shapes_of
 
 FROZEN_IN: dict[int, tuple[str, ...]] = {
     1: ("video_encoder",),
@@ -54,17 +54,31 @@ def initialise(model: nn.Module, path: Path, *, stage: int | None) -> dict[str, 
     Raises:
         WeightsError: The file has or lacks anything else.
     """
-    own = shapes_of(model)
-    new = () if stage is None else NEW_IN[stage]
-    reads_text = any(name.startswith("qformer.text_embedding.") for name in own)
-    passed_on = () if reads_text else TEXT_BRANCH
-    load_weights(
-        model,
-        path,
-        may_lack=(*new, *base_language_model_names(model)),
-        may_ignore=(*passed_on, *(() if stage == 1 else ONLY_IN_STAGE1)),
-    )
+    may_lack, may_ignore, passed_on = _rules(model, stage)
+    load_weights(model, path, may_lack=may_lack, may_ignore=may_ignore)
     return read_tensors(path, passed_on)
+
+
+def faults_of_start(model: nn.Module, path: Path, *, stage: int | None) -> list[str]:
+    """Say what would keep `initialise` from working, a line each; the model may be on "meta".
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    may_lack, may_ignore, _ = _rules(model, stage)
+    return check_file(path, shapes_of(model), may_lack=may_lack, may_ignore=may_ignore)
+
+
+Patterns = tuple[str, ...]
+
+
+def _rules(model: nn.Module, stage: int | None) -> tuple[Patterns, Patterns, Patterns]:
+    """What the file may lack, what it may hold besides, and what of that is passed on."""
+    new = () if stage is None else NEW_IN[stage]
+    reads_text = any(name.startswith("qformer.text_embedding.") for name in shapes_of(model))
+    passed_on = () if reads_text else TEXT_BRANCH
+    from_stage1 = () if stage == 1 else ONLY_IN_STAGE1
+    return (*new, *base_language_model_names(model)), (*passed_on, *from_stage1), passed_on
 
 
 def base_language_model_names(model: nn.Module) -> tuple[str, ...]:

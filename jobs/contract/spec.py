@@ -18,7 +18,7 @@ Component = Literal["video_encoder", "qformer", "projector", "language_model"]
 class Strict(BaseModel):
     """A frozen part of a pipeline file; a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Model(Strict):
@@ -83,6 +83,7 @@ class Train(Strict):
         batch_per_gpu: Samples per rank and forward pass; accumulation follows. Default:
             the rank's whole share of `global_batch`.
         frames: Frames sampled from each clip.
+        crop_min_scale: Smallest part of a frame's area that a training crop keeps.
         max_text_tokens: Longer texts are cut.
         precision: `auto` is bf16 on a GPU and fp32 on a CPU.
         zero_stage: DeepSpeed's ZeRO stage.
@@ -108,6 +109,7 @@ class Train(Strict):
     global_batch: Annotated[int, Field(ge=1)] | None = None
     batch_per_gpu: Annotated[int, Field(ge=1)] | None = None
     frames: Annotated[int, Field(ge=1)] = 4
+    crop_min_scale: Annotated[float, Field(gt=0, le=1)] = 0.5
     max_text_tokens: Annotated[int, Field(ge=4)] = 512
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     zero_stage: Literal[0, 1, 2, 3] = 1

@@ -24,10 +24,11 @@ Row = dict[str, list[dict[str, str]]]
 def text_rows(rng: np.random.Generator, count: int) -> list[Row]:
     """Conversations in the text-only form of `jobs.data.annotations`.
 
-    A quarter asks for a caption, the others ask free or multiple-choice questions.
+    One in six asks for a caption, one asks free questions, four ask multiple-choice ones: to
+    find the letter of an option takes a model longest to learn.
     """
     every = scenes()
-    makers = (_caption_row, _open_row, _choice_row, _choice_row)
+    makers = (_caption_row, _open_row, *(_choice_row,) * 4)
     return [
         makers[number % len(makers)](every[int(rng.integers(len(every)))], rng)
         for number in range(count)

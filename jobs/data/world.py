@@ -83,24 +83,6 @@ class Question:
     answer: str
 
 
-@dataclass(frozen=True)
-class TextSample:
-    """A scene in words only: the statement stands where a clip would.
-
-    Attributes:
-        caption: the scene in a sentence.
-        turns: questions about it with their right answers, as `Turn`s of the stages.
-    """
-
-    caption: str
-    turns: tuple[Turn, ...]
-
-    @property
-    def statement(self) -> str:
-        """`the video shows: ` and the caption."""
-        return STATEMENT.format(caption=self.caption)
-
-
 def scenes() -> tuple[Scene, ...]:
     """All 48 scenes."""
     return tuple(Scene(*values) for values in product(*(VALUES[aspect] for aspect in ASPECTS)))
@@ -108,8 +90,17 @@ def scenes() -> tuple[Scene, ...]:
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """A sentence about the scene."""
-    template = _one_of(CAPTIONS, rng)
-    return template.format(direction=scene.direction, colour=scene.colour, shape=scene.shape)
+    return _in_words(_one_of(CAPTIONS, rng), scene)
+
+
+def plain_caption(scene: Scene) -> str:
+    """The one sentence about the scene that is always the same."""
+    return _in_words(CAPTIONS[0], scene)
+
+
+def motion(scene: Scene) -> str:
+    """A sentence about nothing but the direction."""
+    return ANSWERS["direction"].format(value=scene.direction)
 
 
 def open_turns(scene: Scene, rng: np.random.Generator) -> tuple[Turn, ...]:
@@ -137,21 +128,6 @@ def question(scene: Scene, aspect: Aspect, rng: np.random.Generator) -> Question
     return Question(text, tuple(_shuffled(VALUES[aspect], rng)), scene.value(aspect))
 
 
-def text_corpus(rng: np.random.Generator, n: int) -> list[TextSample]:
-    """`n` scenes in words, half with free and half with multiple-choice questions.
-
-    A language model trained on these knows the little world and the form of its questions;
-    what is left to learn is to see.
-    """
-    every = scenes()
-    samples = []
-    for i in range(n):
-        scene = every[int(rng.integers(len(every)))]
-        turns = open_turns(scene, rng) if i % 2 else choice_turns(scene, rng)
-        samples.append(TextSample(caption(scene, rng), turns))
-    return samples
-
-
 def words(text: str) -> list[str]:
     """Splits a text into lower-case words and single signs; white space only parts them."""
     return re.findall(r"[a-z]+|[^\sa-z]", text.lower())
@@ -171,6 +147,10 @@ def _all_texts() -> Iterable[str]:
     yield from (template.format(direction="", colour="", shape="") for template in CAPTIONS)
     yield STATEMENT.format(caption="")
     yield from (OPEN_INSTRUCTION, CHOICE_INSTRUCTION, MVBENCH_INSTRUCTION, MVBENCH_REMINDER)
+
+
+def _in_words(template: str, scene: Scene) -> str:
+    return template.format(direction=scene.direction, colour=scene.colour, shape=scene.shape)
 
 
 def _one_of(options: Sequence[str], rng: np.random.Generator) -> str:

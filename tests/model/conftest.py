@@ -5,7 +5,8 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from model.batch import ChatBatch
-from model.config import PRESETS, ModelConfig
+from model.config import ModelConfig
+from model.presets import PRESETS
 from model.prompt import MEDIA_ID
 from model.video_chat import VideoChat
 from model.video_text import VideoTextPretraining

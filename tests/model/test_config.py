@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from model.config import PRESETS, LanguageModelConfig, ModelConfig, VideoEncoderConfig
+from model.config import LanguageModelConfig, ModelConfig, VideoEncoderConfig
 from model.errors import ConfigError
+from model.presets import PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)

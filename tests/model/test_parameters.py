@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.config import PRESETS
 from model.freezing import count_parameters
+from model.presets import PRESETS
 from model.video_chat import VideoChat
 from model.video_text import VideoTextPretraining
 

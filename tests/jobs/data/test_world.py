@@ -13,7 +13,6 @@ from jobs.data.world import (
     open_turns,
     question,
     scenes,
-    text_corpus,
     vocabulary,
     words,
 )
@@ -63,32 +62,6 @@ def test_right_answer_stands_at_every_place_about_equally_often(aspect):
     expected = 1200 / len(VALUES[aspect])
     assert set(places) == set(range(len(VALUES[aspect])))
     assert all(abs(count - expected) < 0.25 * expected for count in places.values())
-
-
-def test_text_corpus_keeps_to_the_vocabulary_and_uses_every_word_of_the_world():
-    known = set(vocabulary())
-
-    samples = text_corpus(np.random.default_rng(0), 400)
-
-    used = {
-        word
-        for sample in samples
-        for turn in sample.turns
-        for text in (sample.statement, turn.instruction, turn.question, turn.answer)
-        for word in words(text)
-    }
-    assert used <= known
-    assert {value for aspect in ASPECTS for value in VALUES[aspect]} <= used
-    assert {letter(i).lower() for i in range(4)} <= used
-
-
-def test_text_sample_states_the_scene_that_its_answers_speak_of():
-    (sample,) = text_corpus(np.random.default_rng(0), 1)
-
-    stated = set(words(sample.statement))
-
-    assert sample.statement == f"the video shows: {sample.caption}"
-    assert all(stated >= {words(turn.answer)[-1]} for turn in sample.turns)
 
 
 def test_vocabulary_is_small_sorted_and_the_same_every_time():
