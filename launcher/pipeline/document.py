@@ -212,7 +212,7 @@ def _plain(document: Document, node: Node, path: KeyPath) -> Any:  # noqa: ANN40
 
 def _plain_mapping(document: Document, node: MappingNode, path: KeyPath) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for key, value in node.value:
+    for key, value in _pairs(node):
         if not isinstance(key, ScalarNode):
             document.fault(path, "a key must be a word; quote it if it holds [ or {")
             continue
@@ -224,6 +224,18 @@ def _plain_mapping(document: Document, node: MappingNode, path: KeyPath) -> dict
         document.places[here] = _place_of(key)
         values[key.value] = _plain(document, value, here)
     return values
+
+
+def _pairs(node: MappingNode) -> list[tuple[Node, Node]]:
+    """The pairs of a mapping; those that `<<: *alias` merges in give way to its own."""
+    own = [pair for pair in node.value if not _is_merge(*pair)]
+    names = {key.value for key, _ in own if isinstance(key, ScalarNode)}
+    merged = [pair for key, value in node.value if _is_merge(key, value) for pair in _pairs(value)]
+    return [*(pair for pair in merged if pair[0].value not in names), *own]
+
+
+def _is_merge(key: Node, value: Node) -> bool:
+    return isinstance(key, ScalarNode) and key.value == "<<" and isinstance(value, MappingNode)
 
 
 _FROM_TEXT: Final[dict[str, Any]] = {

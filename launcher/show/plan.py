@@ -53,6 +53,9 @@ def plan_row(planned: PlannedStage) -> tuple[str, ...]:
 
 def total_line(plan: Plan) -> str:
     """The sum, and of which stages it knows nothing."""
+    jobs = [planned for planned in plan.stages if planned.stage.kind != "reuse"]
+    if jobs and len(plan.unknown) == len(jobs):
+        return "no stage says how long it takes; add `expect: {epoch: 6h}` to see hours"
     without = f", without {', '.join(plan.unknown)} (no expect)" if plan.unknown else ""
     return f"in all {_hours(plan.wall_s)} and {_amount(plan.gpu_hours)} GPU-h{without}"
 

@@ -164,3 +164,15 @@ def test_start_from_a_wrong_stage_is_refused(tmp_path, stage, fault):
         start_from(load(tmp_path), stage, Path("x"))
 
     assert caught.value.faults == [fault]
+
+
+def test_merge_key_brings_in_what_the_mapping_does_not_say_itself(tmp_path):
+    merged = GOOD.replace("    train:\n", "    train: &recipe\n").replace(
+        "  third:\n",
+        "  again:\n    needs: [second]\n    train:\n      <<: *recipe\n      epochs: 7\n  third:\n",
+    )
+
+    second, again = (load(tmp_path, merged).stage(name).train for name in ("second", "again"))
+
+    assert second is not None
+    assert again == second.model_copy(update={"epochs": 7})

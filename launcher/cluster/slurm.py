@@ -1,0 +1,171 @@
+"""Slurm: submission through submitit, two batched questions, and what to say when it is silent."""
+
+import getpass
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
+
+from launcher.cluster import parse
+from launcher.cluster.base import JobRequest, JobRow, NoAnswer, Rows, SubmitError
+from launcher.cluster.environment import changed
+from launcher.errors import ClusterError
+
+TIMED_OUT = 124
+"""How timeout(1) ends when it had to."""
+_SILENCE = ("Unable to contact", "Socket timed out", "Zero Bytes", "Connection refused")
+_LEAKING = ("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_")
+
+
+class SlurmCluster:
+    """The cluster that Slurm's programs on PATH speak for.
+
+    Args:
+        query_timeout_s: How long to wait for an answer; Slurm itself gives up after about 10 s.
+        sbatch_timeout_s: How long to wait for sbatch, which tries again by itself.
+    """
+
+    name = "slurm"
+    holds_dependencies = True
+
+    def __init__(self, *, query_timeout_s: float = 15, sbatch_timeout_s: float = 60) -> None:
+        self._query_timeout_s = query_timeout_s
+        self._sbatch_timeout_s = sbatch_timeout_s
+
+    def submit(self, request: JobRequest) -> str:
+        """Hands a job to sbatch and gives its Slurm id.
+
+        Raises:
+            SubmitError: sbatch refused it, or did not answer.
+        """
+        from submitit.core.utils import (  # noqa: PLC0415 - `status` must not pay for submitit
+            FailedJobError,
+            FailedSubmissionError,
+        )
+
+        from launcher.cluster.submitit_slurm import Executor  # noqa: PLC0415
+
+        if shutil.which("sbatch") is None:
+            raise SubmitError(_no_sbatch(request), refused=True)
+        executor = Executor(request, sbatch_timeout_s=self._sbatch_timeout_s)
+        executor.save_task(request.task)
+        try:
+            # submitit prints sbatch's words as well; they are in the error.
+            with changed(_without_job()), redirect_stderr(StringIO()):
+                job = executor.submit(request.task)
+        except (FailedJobError, FailedSubmissionError) as error:
+            raise _submit_error(request, error) from error
+        return str(job.job_id)
+
+    def script(self, request: JobRequest) -> str:
+        """The batch script that `submit` would hand to sbatch; touches nothing."""
+        from launcher.cluster.submitit_slurm import Executor  # noqa: PLC0415 - see submit
+
+        return Executor(request).script()
+
+    def live(self) -> Rows:
+        """All jobs of this user that slurmctld knows, those ended a little while ago included."""
+        me = getpass.getuser()
+        command = ["squeue", "-h", "-a", "-t", "all", "-u", me, "-O", parse.QUEUE_FORMAT]
+        return self._ask(command, parse.parse_queue)
+
+    def history(self, slurm_ids: Sequence[str]) -> Rows:
+        """Every attempt of these jobs that accounting knows."""
+        if not slurm_ids:
+            return []
+        command = ["sacct", "-D", "-X", "-n", "--parsable2", "--delimiter", parse.SEPARATOR]
+        command += ["-o", parse.HISTORY_FIELDS, "-j", ",".join(slurm_ids)]
+        return self._ask(command, parse.parse_history)
+
+    def stop(self, slurm_id: str) -> None:
+        """Sends SIGTERM to a job's ranks, as a preemption does.
+
+        Raises:
+            ClusterError: Slurm did not answer.
+        """
+        said = _run(["scancel", "--signal=TERM", slurm_id], self._query_timeout_s)
+        if isinstance(said, NoAnswer) and "Invalid job id" not in said.what:
+            raise ClusterError(f"{said.what}; try again, or: scancel {slurm_id}")
+
+    def _ask(self, command: list[str], read: Callable[[str], list[JobRow]]) -> Rows:
+        said = _run(command, self._query_timeout_s)
+        if isinstance(said, NoAnswer):
+            return said
+        try:
+            return read(said)
+        except ValueError as error:
+            return NoAnswer(str(error))
+
+
+def slurm_answers() -> bool:
+    """Whether this machine has Slurm's programs and a controller behind them."""
+    if shutil.which("sbatch") is None:
+        return False
+    return not isinstance(_run(["sinfo", "-h", "-o", "%P"], timeout_s=15), NoAnswer)
+
+
+def _run(command: list[str], timeout_s: float) -> str | NoAnswer:
+    program = command[0]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+            env={**os.environ, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired:
+        return NoAnswer(f"{program}: no answer within {timeout_s:g} s")
+    except OSError as error:
+        return NoAnswer(f"{program}: {error.strerror}")
+    if done.returncode != 0:
+        return NoAnswer(_words(program, done.stderr) or f"{program}: exit code {done.returncode}")
+    return done.stdout
+
+
+def _words(program: str, stderr: str) -> str:
+    """What a program complained of, in one line that begins with its name."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line or "fatal:" in line] or lines
+    said = "; ".join(dict.fromkeys(_bare(program, line) for line in errors))
+    return f"{program}: {said}" if said else ""
+
+
+def _bare(program: str, line: str) -> str:
+    for prefix in (f"{program}: ", "error: ", "fatal: "):
+        line = line.removeprefix(prefix)
+    return line
+
+
+def _without_job() -> dict[str, str | None]:
+    """Keeps a launcher that itself runs in a job from passing on what that job was given."""
+    leaking = [name for name in os.environ if name.startswith(_LEAKING) and name != "SLURM_CONF"]
+    return dict.fromkeys(leaking)
+
+
+def _submit_error(request: JobRequest, error: Exception) -> SubmitError:
+    cause = error.__cause__
+    code = cause.returncode if isinstance(cause, subprocess.CalledProcessError) else None
+    said = _words("sbatch", str(error))
+    if code == TIMED_OUT or not said or any(sign in said for sign in _SILENCE):
+        said = said or ("sbatch: no answer" if code == TIMED_OUT else f"sbatch: exit code {code}")
+        return SubmitError(
+            f"stage {request.stage}: {said}; whether Slurm took the job {request.name} will show: "
+            "look with `python -m launcher status` when Slurm answers again",
+            refused=False,
+        )
+    return SubmitError(
+        f"stage {request.stage}: {said}; Slurm refused it: correct the stage's `cluster` settings",
+        refused=True,
+    )
+
+
+def _no_sbatch(request: JobRequest) -> str:
+    return (
+        f"stage {request.stage}: sbatch is not on PATH; run the launcher on a login node of the "
+        "cluster, or here with --set cluster.backend=local"
+    )

@@ -1,0 +1,121 @@
+"""submitit's Slurm executor, bounded in time. Imported only to submit or to show a script."""
+
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import DelayedSubmission
+
+from launcher.cluster.base import JobRequest
+from launcher.errors import UsageError
+from launcher.pipeline import ClusterSettings
+
+STRAGGLER_S = 120
+"""How long a job's other ranks may outlive the first that ended: they would wait for it in
+their next collective until its time-out, holding the nodes."""
+
+
+_OURS = {"array", "dependency", "error", "job-name", "open-mode", "output", "signal"}
+"""Options of sbatch that the launcher's own working depends on."""
+
+
+class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not typed for mypy
+    """Submits one job as `request` describes it.
+
+    Args:
+        request: The job.
+        sbatch_timeout_s: How long to wait for sbatch; submitit waits without a limit.
+    """
+
+    def __init__(self, request: JobRequest, *, sbatch_timeout_s: float = 60) -> None:
+        super().__init__(folder=request.submitit_folder, python=request.settings.python)
+        self._sbatch_timeout_s = sbatch_timeout_s
+        self._pickle = request.submitit_folder / "task.pkl"
+        self.update_parameters(**_parameters(request, self._pickle))
+
+    @classmethod
+    def affinity(cls) -> int:
+        """Says that Slurm is here: a script can be shown without it, and sbatch speaks itself."""
+        return 1
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        return ["timeout", f"{self._sbatch_timeout_s:g}", "sbatch", str(submission_file_path)]
+
+    def save_task(self, task: Any) -> None:  # noqa: ANN401 - whatever can be pickled and called
+        """Saves the task where the job finds it by itself.
+
+        submitit saves it under the job's id once sbatch has answered: a job whose id never
+        arrived (time-out, kill) would look for it in vain.
+        """
+        self._pickle.parent.mkdir(parents=True, exist_ok=True)
+        delayed = DelayedSubmission(task)
+        delayed.set_timeout(self.parameters["time"], self.max_num_timeout)
+        delayed.dump(self._pickle)
+
+    def script(self) -> str:
+        """The batch script that `submit` hands to sbatch."""
+        return str(self._make_submission_file_text(self._submitit_command_str, ""))
+
+
+def _parameters(request: JobRequest, pickle: Path) -> dict[str, Any]:
+    settings = request.settings
+    cpus = _cpus_per_task(settings)
+    # Since 22.05 srun does not take over sbatch's --cpus-per-task: each rank would get one core.
+    srun = [f"--wait={STRAGGLER_S}"] + ([f"--cpus-per-task={cpus}"] if cpus else [])
+    wanted = {
+        "job_name": request.name,
+        "nodes": settings.nodes,
+        "ntasks_per_node": settings.tasks,
+        "gpus_per_node": settings.gpus_per_node or None,
+        "cpus_per_task": cpus,
+        "mem": f"{math.ceil(settings.mem_gb * 1024)}M" if settings.mem_gb else None,
+        "time": math.ceil(settings.time_limit_s / 60),
+        "partition": settings.partition,
+        "account": settings.account,
+        "qos": settings.qos,
+        "constraint": settings.constraint,
+        "exclude": settings.exclude,
+        "signal_delay_s": settings.signal_lead_s,
+        "dependency": "afterok:" + ":".join(request.parents) if request.parents else None,
+        "setup": _setup(request, pickle),
+        "srun_args": srun,
+        "additional_parameters": _further(request),
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _cpus_per_task(settings: ClusterSettings) -> int | None:
+    if settings.cpus_per_task is not None or settings.cpus_per_gpu is None:
+        return settings.cpus_per_task
+    return max(1, settings.cpus_per_gpu * settings.gpus_per_node // settings.tasks)
+
+
+def _setup(request: JobRequest, pickle: Path) -> list[str]:
+    code, folder = shlex.quote(str(request.code)), shlex.quote(str(pickle.parent))
+    return [
+        *request.settings.setup,
+        # The code snapshot wins over the current folder and over an installed version.
+        f"export PYTHONPATH={code}",
+        "export PYTHONSAFEPATH=1",
+        f"cp -n {folder}/{pickle.name} {folder}/${{SLURM_JOB_ID}}_submitted.pkl",
+    ]
+
+
+def _further(request: JobRequest) -> dict[str, str | int | bool]:
+    """Options that submitit has no name for; the user's own win."""
+    ours: dict[str, str | int | bool] = {
+        "requeue" if request.resumable else "no-requeue": True,
+        # A child whose parent failed stays: the pass ties it to the parent's next job.
+        "kill-on-invalid-dep": "no",
+    }
+    if request.settings.reservation:
+        ours["reservation"] = request.settings.reservation
+    theirs = {name.replace("_", "-"): value for name, value in request.settings.sbatch.items()}
+    if taken := sorted(_OURS & theirs.keys()):
+        raise UsageError(
+            f"stage {request.stage}: cluster.sbatch.{taken[0]}: the launcher sets this itself; "
+            "leave it out"
+        )
+    return {name: value for name, value in (ours | theirs).items() if value is not False}

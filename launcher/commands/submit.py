@@ -1,0 +1,83 @@
+"""`launcher submit`: starts a run."""
+
+import argparse
+import time
+from pathlib import Path
+
+from db.engine import ledger_url
+from db.ledger import Ledger
+from launcher.cluster import Cluster, open_cluster
+from launcher.commands.watch import LOCAL_EVERY_S, follow
+from launcher.errors import UsageError
+from launcher.pipeline import Pipeline, load_pipeline, start_from
+from launcher.show.console import Screen, open_screen
+from launcher.show.submit import jobs_json, preview_json, show_jobs, show_preview
+from launcher.submit import backend_of, create_run, findings, prepare, preview, submit_jobs
+
+DESCRIPTION = """\
+  launcher submit pipeline.yaml
+  launcher submit pipeline.yaml --set stages.stage3.train.lr=1e-5 --dry-run
+
+Checks the pipeline, freezes it with a copy of the code in a run folder, and hands in one job a
+stage, each waiting for its parents. Without Slurm the stages run here, one after another.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `launcher submit`."""
+    parser.description = DESCRIPTION
+    parser.add_argument("pipeline", type=Path, help="the pipeline file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="put a value over the file's, such as stages.stage3.train.lr=1e-5",
+    )
+    parser.add_argument("--from", dest="start", metavar="STAGE", help="begin with this stage")
+    parser.add_argument(
+        "--init", type=Path, metavar="PATH", help="with --from: the weights it starts from"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the batch scripts, touch nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Submits a run, or shows what would be submitted."""
+    screen, pipeline = open_screen(args), _load(args)
+    cluster = open_cluster(backend_of(pipeline))
+    if args.dry_run:
+        return _dry_run(screen, pipeline, cluster, as_json=args.json)
+    prepared = prepare(pipeline, cluster)
+    ledger = Ledger.open(ledger_url(pipeline.runs), create=True)
+    new = create_run(prepared, cluster, ledger, time.time)
+    if not cluster.holds_dependencies:
+        screen.say(f"run {new.id} in {new.folder.root}")
+        return follow(screen, ledger, new.id, cluster, every_s=LOCAL_EVERY_S, as_json=args.json)
+    submit_jobs(prepared, new, cluster, ledger, time.time)
+    if args.json:
+        screen.json(jobs_json(pipeline, new))
+    else:
+        show_jobs(screen, pipeline, new)
+    return 0
+
+
+def _load(args: argparse.Namespace) -> Pipeline:
+    pipeline = load_pipeline(args.pipeline, args.set)
+    if args.start is None and args.init is None:
+        return pipeline
+    if args.start is None or args.init is None:
+        raise UsageError("--from STAGE and --init PATH belong together; give both")
+    return start_from(pipeline, args.start, args.init)
+
+
+def _dry_run(screen: Screen, pipeline: Pipeline, cluster: Cluster, *, as_json: bool) -> int:
+    shown = preview(pipeline, cluster)
+    _, wrong = findings(pipeline)
+    if as_json:
+        screen.json(preview_json(shown, wrong))
+    else:
+        show_preview(screen, pipeline, shown, wrong)
+    return 0

@@ -1,0 +1,73 @@
+"""`launcher watch`: follows a run until it ends; drives it where there is no Slurm."""
+
+import argparse
+import time
+from pathlib import Path
+
+from db.ledger import Ledger
+from jobs.contract.paths import RunFolder
+from launcher.cluster import Cluster, open_cluster
+from launcher.commands.status import add_run_arguments
+from launcher.follow import Follower, is_done, only_driver
+from launcher.pipeline import load_pipeline
+from launcher.reconcile.refresh import read_run
+from launcher.runs import find_run, open_ledger
+from launcher.show.console import Screen, open_screen
+from launcher.show.end import show_end, show_left
+from launcher.show.progress import open_progress
+
+DESCRIPTION = """\
+  launcher watch
+  launcher watch demo-2026 --every 30
+
+Follows a run until every stage has ended; exit code 0 when all are done, 1 when not.
+A run on this machine is also driven: the next stage starts when its parents are done, and a
+stage that was interrupted goes on from its checkpoint. Ctrl-C stops such a run after a save.
+"""
+INTERRUPTED = 130
+LOCAL_EVERY_S = 1.0
+"""Looking costs nothing where no scheduler is asked."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `launcher watch`."""
+    parser.description = DESCRIPTION
+    parser.add_argument("run", nargs="?", help="the run, or how its id begins (the newest)")
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--every", type=float, default=10.0, metavar="S", help="seconds between two looks (10)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the end as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Follows the run."""
+    screen, ledger = open_screen(args), open_ledger(args.runs)
+    chosen = find_run(ledger, args.run)
+    stages = read_run(ledger, chosen.id).stages
+    cluster = open_cluster(stages[0].cluster)
+    return follow(screen, ledger, chosen.id, cluster, every_s=args.every, as_json=args.json)
+
+
+def follow(
+    screen: Screen, ledger: Ledger, run_id: str, cluster: Cluster, *, every_s: float, as_json: bool
+) -> int:
+    """Follows a run to its end in the foreground, and shows the end.
+
+    Returns:
+        0 all stages done, 1 not, 130 after Ctrl-C.
+    """
+    folder = RunFolder(Path(read_run(ledger, run_id).stages[0].run.folder))
+    try:
+        with open_progress(screen) as progress, only_driver(folder) as is_driver:
+            follower = Follower(ledger, run_id, cluster, progress, screen.say, every_s)
+            if cluster.holds_dependencies or not is_driver:
+                seen = follower.watch()
+            else:
+                follower.every_s = min(every_s, LOCAL_EVERY_S)
+                seen = follower.drive(load_pipeline(folder.pipeline))
+    except KeyboardInterrupt:
+        show_left(screen, read_run(ledger, run_id).stages)
+        return INTERRUPTED
+    show_end(screen, seen.stages, seen.learned, at=time.time(), as_json=as_json)
+    return 0 if is_done(seen.stages) else 1

@@ -1,0 +1,74 @@
+"""What is fixed before a job is handed over: its token, its fence number, its specification."""
+
+import secrets
+from dataclasses import asdict
+from pathlib import Path
+
+from jobs.contract.files import write_atomic
+from jobs.contract.paths import RunFolder
+from jobs.contract.spec import StageSpec
+from jobs.contract.task import StageTask
+from launcher.cluster.base import JobRequest
+from launcher.pipeline import Pipeline, Stage
+
+
+def new_token() -> str:
+    """A name for one submission that no other has; never a number, so never a Slurm id."""
+    return f"t{secrets.token_hex(5)}"
+
+
+def job_request(
+    run: RunFolder, stage: Stage, *, token: str, fence: int, parents: tuple[str, ...] = ()
+) -> JobRequest:
+    """The job of a stage.
+
+    Args:
+        run: The run's folder.
+        stage: The stage.
+        token: Of the submission.
+        fence: Its number.
+        parents: Slurm ids that it waits for.
+    """
+    return JobRequest(
+        stage=stage.name,
+        token=token,
+        folder=run.stage(stage.name),
+        task=StageTask(run.root, stage.name, fence, token),
+        settings=stage.cluster,
+        code=run.code,
+        parents=parents,
+        resumable=stage.resumable,
+    )
+
+
+def stage_spec(pipeline: Pipeline, stage: Stage, run_id: str, code_sha: str) -> StageSpec:
+    """What the job reads: all it must know of the pipeline."""
+    return StageSpec(
+        run_id=run_id,
+        stage=stage.name,
+        parents=stage.needs,
+        init_from=stage.init_from,
+        code_sha=code_sha,
+        nodes=stage.cluster.nodes,
+        gpus_per_node=stage.cluster.gpus_per_node,
+        tasks_per_node=stage.cluster.tasks,
+        resumable=stage.resumable,
+        model=pipeline.model,
+        train=stage.train,
+        evaluate=stage.evaluate,
+    )
+
+
+def frozen_settings(stage: Stage) -> dict[str, object]:
+    """What the cluster is asked for, as the ledger keeps it with each submission."""
+    return {"cluster": asdict(stage.cluster)}
+
+
+def write_fence(run: RunFolder, stage: str, fence: int) -> Path:
+    """Says in the run folder which submission of a stage is the newest; older ones must not save.
+
+    Before the job exists: a job never finds a number smaller than its own.
+    """
+    path = run.stage(stage).fence
+    write_atomic(path, f"{fence}\n")
+    return path

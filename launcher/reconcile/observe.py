@@ -1,0 +1,183 @@
+"""Gathers the evidence about stage runs: two questions to the cluster, event files, manifests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from db.schema import StageRun, Submission
+from db.states import OPEN_SUBMISSION_STATES
+from jobs.contract.events import AttemptStory, read_story
+from jobs.contract.manifest import (
+    NAME,
+    Manifest,
+    checkpoint_folders,
+    faults,
+    read_manifest,
+)
+from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
+from launcher.cluster.base import Cluster, JobRow, NoAnswer, Rows, job_name
+
+
+@dataclass(frozen=True)
+class SeenCheckpoint:
+    """A checkpoint folder that has a manifest.
+
+    Attributes:
+        path: The folder.
+        manifest: Its manifest.
+        faults: What is wrong with its files.
+        verified: Every byte was read now, and is what was saved.
+        written_at: When the manifest was written, Unix seconds.
+    """
+
+    path: Path
+    manifest: Manifest
+    faults: tuple[str, ...]
+    verified: bool
+    written_at: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the files of one stage run say.
+
+    Attributes:
+        stories: Of the last attempt, and of those that the ledger has not closed.
+        checkpoints: Newest first.
+    """
+
+    stories: Mapping[AttemptKey, AttemptStory]
+    checkpoints: tuple[SeenCheckpoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All evidence, as of one moment.
+
+    Attributes:
+        at: When, Unix seconds.
+        live: What the cluster shows as its jobs.
+        history: What is recorded of jobs that it does not show as live.
+        queries: How many questions the scheduler was asked.
+        files: What the files say, by the id of the stage run.
+    """
+
+    at: float
+    live: Rows
+    history: Rows
+    queries: int
+    files: Mapping[int, Evidence]
+
+    @property
+    def no_answer(self) -> NoAnswer | None:
+        """Why nothing can be said about jobs; None when the cluster answered."""
+        return self.live if isinstance(self.live, NoAnswer) else None
+
+
+def observe(
+    stages: Sequence[StageRun], cluster: Cluster, *, now: float, digest_bytes: float
+) -> Observation:
+    """Gathers the evidence about these stage runs of one cluster.
+
+    Args:
+        stages: With run, submissions, attempts and checkpoints.
+        cluster: Theirs.
+        now: Unix seconds.
+        digest_bytes: New checkpoints are read to the last byte up to this size in all; the
+            others wait for somebody with more time.
+    """
+    waiting = [stage for stage in stages if open_submission(stage) is not None]
+    live = cluster.live()
+    past_ids = _ids_to_look_up(waiting, live)
+    history = cluster.history(past_ids) if past_ids else []
+    reader = _Reader(digest_bytes)
+    return Observation(
+        at=now,
+        live=live,
+        history=history,
+        queries=(1 + bool(past_ids)) if cluster.holds_dependencies else 0,
+        files={stage.id: reader.read(stage) for stage in waiting},
+    )
+
+
+def open_submission(stage: StageRun) -> Submission | None:
+    """The newest submission of a stage run, if its job may still do something."""
+    newest = stage.submissions[-1] if stage.submissions else None
+    return newest if newest is not None and newest.state in OPEN_SUBMISSION_STATES else None
+
+
+def stage_folder(stage: StageRun) -> StageFolder:
+    """Where the files of a stage run lie."""
+    return RunFolder(Path(stage.run.folder)).stage(stage.stage)
+
+
+def is_job_of(row: JobRow, stage: StageRun, submission: Submission) -> bool:
+    """Whether a row is about this submission's job.
+
+    The name decides: Slurm hands out the same number again after a reset. What a local job was
+    called is not known once it is gone, but its number is the token.
+    """
+    return row.name == job_name(stage.stage, submission.token) or row.slurm_id == submission.token
+
+
+def _ids_to_look_up(stages: Sequence[StageRun], live: Rows) -> list[str]:
+    """Jobs that the queue does not show as live, or that have restarted unseen."""
+    if isinstance(live, NoAnswer):
+        return []
+    shown = {row.slurm_id: row for row in live if row.live}
+    wanted = []
+    for stage in stages:
+        submission = open_submission(stage)
+        if submission is None or submission.slurm_id is None:
+            continue
+        row = shown.get(submission.slurm_id)
+        if row is None or row.restart > _closed_attempts(stage, submission.slurm_id):
+            wanted.append(submission.slurm_id)
+    return wanted
+
+
+def _closed_attempts(stage: StageRun, slurm_id: str) -> int:
+    return sum(a.ended_at is not None for a in stage.attempts if a.slurm_id == slurm_id)
+
+
+class _Reader:
+    """Reads the files of stage runs, with a limit on bytes to digest."""
+
+    def __init__(self, digest_bytes: float) -> None:
+        self._digest_bytes = digest_bytes
+
+    def read(self, stage: StageRun) -> Evidence:
+        """The stories of the attempts that matter, and the checkpoints."""
+        folder = stage_folder(stage)
+        closed = {
+            AttemptKey(attempt.slurm_id, attempt.restart)
+            for attempt in stage.attempts[:-1]  # the state follows from the last, closed or not
+            if attempt.ended_at is not None
+        }
+        told = {key: path for path in folder.events.glob("*.jsonl") if (key := _key(path))}
+        stories = {key: read_story(path) for key, path in told.items() if key not in closed}
+        known = {c.path for c in stage.checkpoints if c.verified_at is not None}
+        seen = [self._checkpoint(path, known) for path in checkpoint_folders(folder.checkpoints)]
+        return Evidence(stories, tuple(each for each in seen if each is not None))
+
+    def _checkpoint(self, path: Path, known: set[str]) -> SeenCheckpoint | None:
+        manifest = read_manifest(path)
+        if manifest is None:
+            return None
+        digests = str(path) not in known and manifest.bytes <= self._digest_bytes
+        if digests:
+            self._digest_bytes -= manifest.bytes
+        found = tuple(faults(path, manifest, digests=digests))
+        try:
+            written_at = (path / NAME).stat().st_mtime
+        except OSError:  # a newer checkpoint has taken its place meanwhile
+            return None
+        return SeenCheckpoint(path, manifest, found, digests and not found, written_at)
+
+
+def _key(path: Path) -> AttemptKey | None:
+    """The attempt that an event file of rank 0 is about; None for other files."""
+    try:
+        return AttemptKey.parse(path.stem)
+    except ValueError:
+        return None

@@ -1,0 +1,75 @@
+"""One refresh of the ledger: observe, make facts, record. Also says what it could not learn."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from db.ledger import Ledger
+from db.queries import stages_of
+from db.schema import StageRun
+from launcher.cluster.base import Cluster
+from launcher.reconcile.facts import make_facts
+from launcher.reconcile.observe import observe, open_submission
+from launcher.reconcile.record import record_facts
+from launcher.view import Learned
+
+QUICK_BYTES = 256e6
+"""What `status` reads of new checkpoints to verify them; larger ones wait for who has time."""
+ALL_BYTES = math.inf
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """A run as the ledger knows it after a refresh.
+
+    Attributes:
+        stages: The stage runs in order, with run, submissions, attempts and checkpoints.
+        learned: What was seen of the stages that were looked at, by stage.
+        queries: Questions put to the scheduler.
+        no_answer: Why nothing new is known about jobs; empty when the cluster answered.
+    """
+
+    stages: Sequence[StageRun]
+    learned: Mapping[str, Learned]
+    queries: int = 0
+    no_answer: str = ""
+
+
+def read_run(ledger: Ledger, run_id: str) -> Refreshed:
+    """A run as the ledger knows it, without asking anybody."""
+    with ledger.read() as session:
+        return Refreshed(stages_of(session, run_id), {})
+
+
+def refresh_run(
+    ledger: Ledger,
+    run_id: str,
+    open_cluster: Callable[[str], Cluster],
+    *,
+    clock: Callable[[], float],
+    digest_bytes: float,
+) -> Refreshed:
+    """Brings the ledger up to date about a run; one that has ended needs no question at all.
+
+    Args:
+        ledger: The ledger.
+        run_id: The run.
+        open_cluster: Gives the cluster of a name.
+        clock: Unix seconds.
+        digest_bytes: See `observe`.
+    """
+    before = read_run(ledger, run_id)
+    opened = [stage for stage in before.stages if open_submission(stage) is not None]
+    if not opened:
+        return before
+    cluster = open_cluster(opened[0].cluster)
+    seen = observe(opened, cluster, now=clock(), digest_bytes=digest_bytes)
+    facts = make_facts(opened, seen)
+    with ledger.write() as session:
+        record_facts(session, facts, at=seen.at)
+    return Refreshed(
+        stages=read_run(ledger, run_id).stages,
+        learned={each.stage.stage: Learned(each.why, each.epoch) for each in facts},
+        queries=seen.queries,
+        no_answer=seen.no_answer.what if seen.no_answer else "",
+    )

@@ -1,0 +1,46 @@
+"""Finds the ledger, and in it the run that a command is about."""
+
+import os
+from pathlib import Path
+
+from db.engine import ledger_url
+from db.ledger import Ledger
+from db.queries import newest_run, run_by_id, runs
+from db.schema import Run
+from launcher.errors import UsageError
+
+_LISTED = 10
+
+
+def runs_folder(given: Path | None) -> Path:
+    """The folder of runs: as given, else `LAUNCHER_RUNS`, else `runs` where one stands."""
+    return given or Path(os.environ.get("LAUNCHER_RUNS") or "runs")
+
+
+def open_ledger(folder: Path | None) -> Ledger:
+    """The ledger that exists for a folder of runs.
+
+    Raises:
+        LedgerError: There is none, or it cannot be used.
+    """
+    return Ledger.open(ledger_url(runs_folder(folder)), create=False)
+
+
+def find_run(ledger: Ledger, start: str | None) -> Run:
+    """The run with this id, or the one whose id begins so; the newest without one.
+
+    Raises:
+        UsageError: There is no such run, or there are several.
+    """
+    with ledger.read() as session:
+        found = newest_run(session) if start is None else run_by_id(session, start)
+        if found is not None:
+            return found
+        known = [run.id for run in runs(session)]
+    if not known:
+        raise UsageError(f"{ledger.place}: no runs yet; submit one: launcher submit pipeline.yaml")
+    matches = [run_id for run_id in known if start and run_id.startswith(start)]
+    listed = ", ".join((matches or known)[:_LISTED])
+    if matches:
+        raise UsageError(f"--run {start}: several runs begin so: {listed}; give more of it")
+    raise UsageError(f"--run {start}: no such run; known, newest first: {listed}")

@@ -1,0 +1,144 @@
+"""A stage run as people want to see it, computed from the ledger's rows. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from db.schema import Attempt, StageRun
+from db.states import StageState
+
+HOUR_S = 3600
+
+
+@dataclass(frozen=True)
+class CheckpointView:
+    """The newest checkpoint of a stage run.
+
+    Attributes:
+        step: Optimizer steps done.
+        path: Its folder.
+        bytes: Size of its files.
+    """
+
+    step: int
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a look at a stage run told, that the ledger does not keep.
+
+    Attributes:
+        why: What its state rests on; may be empty.
+        epoch: Epoch of its last step, from 0.
+    """
+
+    why: str = ""
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageView:
+    """One line of the status table; None where nothing is known.
+
+    Attributes:
+        run: The run's id.
+        stage: The stage's name.
+        state: Its state.
+        slurm_id: Its newest job.
+        attempts: How often it has held an allocation.
+        step: Last optimizer step that was told.
+        total_steps: Steps in all.
+        steps_lost: Steps executed in vain, over all attempts.
+        wall_clock_s: Time with an allocation, over all attempts.
+        queued_s: Time spent queueing, likewise.
+        gpu_hours: GPU time held, likewise.
+        checkpoint: The newest.
+        cause: Why it is in this state, or why its last attempt ended.
+        eta_s: Seconds until it is done, while it runs.
+        epoch: Epoch of the last step, from 0; known while it is looked at.
+        loss: Loss of the last step.
+        step_s: Seconds one step takes.
+    """
+
+    run: str
+    stage: str
+    state: StageState
+    slurm_id: str | None
+    attempts: int
+    step: int | None
+    total_steps: int | None
+    steps_lost: int
+    wall_clock_s: float
+    queued_s: float
+    gpu_hours: float
+    checkpoint: CheckpointView | None
+    cause: str | None
+    eta_s: float | None
+    epoch: int | None
+    loss: float | None
+    step_s: float | None
+
+
+def view_stages(stages: Sequence[StageRun], learned: Mapping[str, Learned]) -> list[StageView]:
+    """The stage runs of a run, in order.
+
+    Args:
+        stages: With run, submissions, attempts and checkpoints.
+        learned: What was just seen of some of them, by stage.
+    """
+    return [_view(stage, learned.get(stage.stage, Learned())) for stage in stages]
+
+
+def _view(stage: StageRun, learned: Learned) -> StageView:
+    attempts = stage.attempts
+    last = attempts[-1] if attempts else None
+    step = next((a.last_step for a in reversed(attempts) if a.last_step is not None), None)
+    return StageView(
+        run=stage.run_id,
+        stage=stage.stage,
+        state=stage.state,
+        slurm_id=stage.submissions[-1].slurm_id if stage.submissions else None,
+        attempts=sum(attempt.started_at is not None for attempt in attempts),
+        step=step,
+        total_steps=stage.total_steps,
+        steps_lost=sum(attempt.steps_lost or 0 for attempt in attempts),
+        wall_clock_s=sum(attempt.wall_clock_s or 0.0 for attempt in attempts),
+        queued_s=sum(attempt.queued_s or 0.0 for attempt in attempts),
+        gpu_hours=sum(attempt.gpu_s or 0.0 for attempt in attempts) / HOUR_S,
+        checkpoint=_checkpoint(stage),
+        cause=_cause(stage, last, learned.why),
+        eta_s=_eta_s(stage, last),
+        epoch=learned.epoch,
+        loss=last.loss if last else None,
+        step_s=last.step_s if last else None,
+    )
+
+
+def _checkpoint(stage: StageRun) -> CheckpointView | None:
+    if not stage.checkpoints:
+        return None
+    # A final checkpoint may follow another one of the same step.
+    newest = max(stage.checkpoints, key=lambda c: (c.step, c.final))
+    return CheckpointView(newest.step, newest.path, newest.bytes)
+
+
+def _cause(stage: StageRun, last: Attempt | None, why: str) -> str | None:
+    """Why the stage is where it is; nothing about a stage that is well."""
+    if stage.state in (StageState.DONE, StageState.REUSED, StageState.RUNNING):
+        return None
+    submission = stage.submissions[-1] if stage.submissions else None
+    if submission is not None and submission.slurm_id is None and submission.error:
+        return submission.error
+    if why or last is None:
+        return why or None
+    told = [text for text in (last.cause, last.message) if text]
+    return ": ".join(told) or last.reason
+
+
+def _eta_s(stage: StageRun, last: Attempt | None) -> float | None:
+    if stage.state is not StageState.RUNNING or last is None:
+        return None
+    if stage.total_steps is None or last.last_step is None or last.step_s is None:
+        return None
+    return max(0, stage.total_steps - last.last_step) * last.step_s

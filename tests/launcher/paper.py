@@ -1,0 +1,53 @@
+"""A cluster on paper, for what no real one does on demand."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from launcher.cluster.base import JobRequest, Rows, SubmitError
+
+
+@dataclass
+class Paper:
+    """Numbers the jobs it is given, and answers what it was told to.
+
+    Attributes:
+        refuses: A stage whose job it refuses.
+        silent_about: A stage whose job it does not answer for.
+        before: Called with each request before it has a number; `after` when it has.
+        queue: Answer to `live`.
+        past: Answer to `history`.
+        asked: The questions so far.
+    """
+
+    refuses: str = ""
+    silent_about: str = ""
+    name: str = "slurm"
+    holds_dependencies: bool = True
+    before: Callable[[JobRequest], None] = lambda _: None
+    after: Callable[[JobRequest], None] = lambda _: None
+    queue: Rows = ()
+    past: Rows = ()
+    asked: list[str] = field(default_factory=list)
+    given: list[JobRequest] = field(default_factory=list)
+
+    def submit(self, request: JobRequest) -> str:
+        self.before(request)
+        if request.stage in (self.refuses, self.silent_about):
+            raise SubmitError("sbatch: no", refused=request.stage == self.refuses)
+        self.given.append(request)
+        self.after(request)
+        return str(100 + len(self.given))
+
+    def script(self, request: JobRequest) -> str:
+        return f"script of {request.stage}"
+
+    def live(self) -> Rows:
+        self.asked.append("live")
+        return self.queue
+
+    def history(self, slurm_ids: Sequence[str]) -> Rows:
+        self.asked.append(f"history of {' '.join(slurm_ids)}")
+        return self.past
+
+    def stop(self, slurm_id: str) -> None:
+        raise AssertionError(slurm_id)

@@ -1,0 +1,204 @@
+"""`launcher status`: what it shows, in JSON and as a table, and how long it takes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.contract.events import EventWriter
+from jobs.contract.paths import AttemptKey
+from launcher.cli import main
+from launcher.cluster.base import JobRow, job_name
+from launcher.reconcile.refresh import refresh_run
+from launcher.submit import NewRun, create_run, prepare, submit_jobs
+from tests.launcher.cluster.programs import only_programs, put_program
+from tests.launcher.paper import Paper
+from tests.launcher.worlds import make_pipeline, open_ledger
+
+KEYS = [
+    "run",
+    "stage",
+    "state",
+    "slurm_id",
+    "attempts",
+    "step",
+    "total_steps",
+    "steps_lost",
+    "wall_clock_s",
+    "queued_s",
+    "gpu_hours",
+    "checkpoint",
+    "cause",
+    "eta_s",
+]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewRun:
+    """A run whose stage `second` has come to step 60 of 100; Slurm is on paper."""
+    monkeypatch.delenv("LAUNCHER_LEDGER", raising=False)
+    monkeypatch.setenv("LAUNCHER_RUNS", str(tmp_path / "runs"))
+    pipeline = make_pipeline(tmp_path, ["cluster.gpus_per_node=8"])
+    paper, ledger = Paper(), open_ledger(pipeline)
+    prepared = prepare(pipeline, paper)
+    new = create_run(prepared, paper, ledger, lambda: 1000.0)
+    submit_jobs(prepared, new, paper, ledger, lambda: 1001.0)
+    events = EventWriter(new.folder.stage("second").events_file(AttemptKey("101", 0)))
+    events.write("started", resume_step=0, total_steps=100)
+    events.write("step", step=60, epoch=0, loss=0.5, step_s=2.0)
+    events.close()
+    name = job_name("second", new.tokens["second"])
+    paper.queue = [
+        JobRow(
+            slurm_id="101",
+            restart=0,
+            name=name,
+            word="RUNNING",
+            queued_at=1010.0,
+            started_at=1100.0,
+            source="squeue",
+        )
+    ]
+    refresh_run(ledger, new.id, lambda _: paper, clock=lambda: 4700.0, digest_bytes=1e9)
+    return new
+
+
+def status(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["status", *arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_json_is_an_array_of_one_object_a_stage(
+    run: NewRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = status(capsys, "--json", "--no-refresh")
+    stages = json.loads(out)
+
+    assert code == 0
+    assert [list(stage) for stage in stages] == [KEYS] * 4
+    assert stages[1] == {
+        "run": run.id,
+        "stage": "second",
+        "state": "running",
+        "slurm_id": "101",
+        "attempts": 1,
+        "step": 60,
+        "total_steps": 100,
+        "steps_lost": 0,
+        "wall_clock_s": 3600.0,
+        "queued_s": 90.0,
+        "gpu_hours": 8.0,
+        "checkpoint": None,
+        "cause": None,
+        "eta_s": 80.0,
+    }
+
+
+def test_reused_stage_shows_its_checkpoint(run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = status(capsys, "--json", "--no-refresh")
+
+    folder = run.folder.stage("first").checkpoint(0, final=True)
+    assert json.loads(out)[0]["checkpoint"] == {"step": 0, "path": str(folder), "bytes": 7}
+
+
+def test_table_has_a_line_a_stage(run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = status(capsys, "--no-refresh")
+    lines = [line.split() for line in out.splitlines() if line]
+
+    assert [line[:2] for line in lines[1:5]] == [
+        ["first", "reused"],
+        ["second", "running"],
+        ["middle", "waiting"],
+        ["third", "waiting"],
+    ]
+    assert lines[2][2:] == ["101", "1", "60/100", "0", "1:00:00", "1:30", "8.00", "-", "1:20"]
+    assert lines[5][:2] == ["run", run.id]
+
+
+@pytest.mark.usefixtures("run")
+def test_unknown_run_is_a_fault_that_lists_the_known(
+    run: NewRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = status(capsys, "--run", "nothing")
+
+    assert (code, out) == (2, "")
+    assert err == f"error: --run nothing: no such run; known, newest first: {run.id}\n"
+
+
+def test_beginning_of_an_id_is_enough(run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = status(capsys, "--run", run.id[:-2], "--no-refresh")
+
+    assert (code, run.id in out) == (0, True)
+
+
+def test_missing_ledger_is_exit_code_4(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LAUNCHER_LEDGER", raising=False)
+
+    code, _, err = status(capsys, "--runs", str(tmp_path))
+
+    assert code == 4
+    assert "there is no ledger here" in err
+
+
+@pytest.mark.usefixtures("run")
+def test_slurms_silence_is_a_warning_and_the_table_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_programs(monkeypatch, tmp_path / "bin")
+    put_program(tmp_path / "bin", "squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+
+    code, out, err = status(capsys, "--verbose")
+
+    assert (code, "running" in out) == (0, True)
+    assert err.splitlines() == [
+        "warning: squeue: Unable to contact slurm controller; the states below are from the last "
+        "time it answered",
+        "scheduler queries: 1",
+    ]
+
+
+@pytest.mark.usefixtures("run")
+def test_status_takes_two_queries_for_any_number_of_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_programs(monkeypatch, tmp_path / "bin")
+    for name in ("squeue", "sacct"):
+        put_program(tmp_path / "bin", name, f"echo {name} >> {tmp_path}/asked")
+
+    status(capsys)
+
+    assert (tmp_path / "asked").read_text().split() == ["squeue", "sacct"]
+
+
+@pytest.mark.usefixtures("run")
+def test_status_imports_neither_submitit_nor_torch() -> None:
+    program = (
+        "import sys; from launcher.cli import main; main(['status', '--json']); "
+        "print([n for n in ('submitit', 'torch', 'numpy') if n in sys.modules], file=sys.stderr)"
+    )
+
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert said.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.usefixtures("run")
+def test_status_answers_soon() -> None:
+    command = [sys.executable, "-m", "launcher", "status", "--no-refresh"]
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run(command, env=os.environ, capture_output=True, timeout=60, check=True)
+        times.append(time.monotonic() - began)
+
+    # Half a second on a machine of one's own; here others work beside it.
+    assert min(times) < 1.5
