@@ -8,7 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -63,6 +63,16 @@ class Score:
     def accuracy(self) -> float:
         """Part answered rightly, 0 to 1."""
         return self.correct / self.total
+
+    def as_fields(self) -> dict[str, str | int | float]:
+        """As the event and the results file say it; `value` and `majority` are parts, 0 to 1."""
+        return {
+            "name": self.name,
+            "value": self.accuracy,
+            "correct": self.correct,
+            "total": self.total,
+            "majority": self.majority / self.total,
+        }
 
 
 @dataclass(frozen=True)
@@ -119,24 +129,18 @@ def run(job: Job) -> None:
     wanted = job.spec.evaluate
     if wanted is None:
         raise RefusedError(f"stage {job.spec.stage}: its specification has no `evaluate`")
-    job.tell(
-        "started",
-        hosts=job.place.hosts,
-        world_size=job.place.world_size,
-        resume_step=0,
-        total_steps=len(wanted.tasks),
-    )
+    job.tell("started", resume_step=0, total_steps=len(wanted.tasks), epochs=1)
     examiner = _examiner(job, wanted)
     scores = []
     for number, task in enumerate(wanted.tasks, start=1):
         if job.stop.agreed():
             raise StoppedError(0)
         score = _examine(job, examiner, task, wanted)
-        job.tell("metric", value=score.accuracy, **asdict(score))
+        job.tell("metric", **score.as_fields())
         job.tell("step", step=number, epoch=0)
         scores.append(score)
     average = total_of(scores)
-    job.tell("metric", value=average.accuracy, **asdict(average))
+    job.tell("metric", **average.as_fields())
     if job.place.rank == 0:
         _finish(job, [*scores, average], time.monotonic() - began)
 
@@ -200,7 +204,7 @@ def _choice(sample: Sample) -> ChoiceItem:
 def _finish(job: Job, scores: Sequence[Score], took_s: float) -> None:
     """Writes the results as the stage's final checkpoint: its done marker."""
     folder = job.folder.checkpoint(len(scores) - 1, final=True)
-    rows = [{**asdict(score), "accuracy": score.accuracy} for score in scores]
+    rows = [score.as_fields() for score in scores]
     write_atomic(folder / RESULTS, json.dumps(rows, indent=1))
     manifest = Manifest(
         step=len(scores) - 1,

@@ -24,8 +24,6 @@ class Reporter:
         """Tells that the loop begins, and from where."""
         self._job.tell(
             "started",
-            hosts=self._job.place.hosts,
-            world_size=self._job.place.world_size,
             resume_step=progress.step,
             total_steps=total_steps,
             epochs=epochs,

@@ -109,8 +109,9 @@ def run_task(task: StageTask) -> NoReturn:
     folder = run.stage(task.stage)
     _redirect_output(folder.log_file(place.attempt, place.rank))
     events = EventWriter(folder.events_file(place.attempt)) if place.rank == 0 else None
-    job = Job(task, StageSpec.read(folder.spec), run, place, stop, events)
-    code = _run(job)
+    if events is not None:
+        events.write("begin", hosts=place.hosts, world_size=place.world_size)
+    code = _run(Job(task, StageSpec.read(folder.spec), run, place, stop, events))
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: libraries' exit hooks can hang or turn the code into another one.

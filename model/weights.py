@@ -122,6 +122,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors (contiguous, no two of one storage) as safetensors, whole or not at all."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     save_file(dict(tensors), aside, metadata={"format": "pt"})
+    aside.chmod(0o644)  # safetensors makes files for their owner alone; run folders are shared
     with aside.open("rb") as written:
         os.fsync(written.fileno())
     aside.replace(path)

@@ -2,7 +2,8 @@
 
 Kinds and their fields beside `at` (Unix seconds) and `kind`:
 
-- started: hosts, world_size, resume_step, total_steps, epochs
+- begin: hosts, world_size; the process is there, its slow imports are still to come
+- started: resume_step, total_steps, epochs; the first step comes next
 - step: step, epoch, loss, lr, step_s, data_s, samples_seen
 - checkpoint: step, path, bytes, save_s, final
 - signal: name
@@ -68,6 +69,7 @@ class AttemptStory:
     """What an attempt's event file says in sum; fields are None where it does not say."""
 
     started_at: float | None = None
+    ready_at: float | None = None
     last_at: float | None = None
     hosts: tuple[str, ...] = ()
     world_size: int | None = None
@@ -119,11 +121,17 @@ def _nothing(_: Event) -> dict[str, Any]:
     return {}
 
 
-def _started(event: Event) -> dict[str, Any]:
+def _begin(event: Event) -> dict[str, Any]:
     return {
         "started_at": event.at,
         "hosts": tuple(event.fields.get("hosts", ())),
         "world_size": event.fields.get("world_size"),
+    }
+
+
+def _started(event: Event) -> dict[str, Any]:
+    return {
+        "ready_at": event.at,
         "first_step": event.fields.get("resume_step"),
         "last_step": event.fields.get("resume_step"),
         "total_steps": event.fields.get("total_steps"),
@@ -152,4 +160,10 @@ def _exit(event: Event) -> dict[str, Any]:
     return told
 
 
-_TELLERS = {"started": _started, "step": _step, "checkpoint": _checkpoint, "exit": _exit}
+_TELLERS = {
+    "begin": _begin,
+    "started": _started,
+    "step": _step,
+    "checkpoint": _checkpoint,
+    "exit": _exit,
+}

@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from launcher.pipeline import load_pipeline, missing_inputs
+from launcher.pipeline import load_pipeline
 from launcher.plan import make_plan
 from launcher.show.console import open_screen
 from launcher.show.plan import plan_json, show_plan
+from launcher.submit import findings
 
 DESCRIPTION = """\
   launcher plan pipeline.yaml
@@ -32,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Shows the plan; missing inputs are findings, not faults."""
+    """Shows the plan; what would keep it from being submitted are findings, not faults."""
     pipeline = load_pipeline(args.pipeline, args.set)
-    plan, missing = make_plan(pipeline), missing_inputs(pipeline)
+    plan, (_, found) = make_plan(pipeline), findings(pipeline)
     screen = open_screen(args)
     if args.json:
-        screen.json(plan_json(pipeline, plan, missing))
+        screen.json(plan_json(pipeline, plan, found))
     else:
-        show_plan(screen, pipeline, plan, missing)
+        show_plan(screen, pipeline, plan, found)
     return 0

@@ -13,13 +13,13 @@ from launcher.show.console import Screen
 _FINDINGS_SHOWN = 8
 
 
-def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan, missing: Sequence[str]) -> None:
-    """Shows the table, the total and what is missing."""
+def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan, findings: Sequence[str]) -> None:
+    """Shows the table, the total and what would keep it from being submitted."""
     screen.result(plan_table(pipeline, plan), escape(total_line(plan)))
-    if missing:
-        count = len(missing)
-        screen.result("", f"[yellow]{count} missing input{'s' * (count > 1)}:[/]")
-        screen.result(*(f"  {escape(line)}" for line in missing[:_FINDINGS_SHOWN]))
+    if findings:
+        count = len(findings)
+        screen.result("", f"[yellow]{count} finding{'s' * (count > 1)} to settle before submit:[/]")
+        screen.result(*(f"  {escape(line)}" for line in findings[:_FINDINGS_SHOWN]))
         if count > _FINDINGS_SHOWN:
             screen.result(f"  ... and {count - _FINDINGS_SHOWN} more; --json lists all")
 
@@ -60,7 +60,7 @@ def total_line(plan: Plan) -> str:
     return f"in all {_hours(plan.wall_s)} and {_amount(plan.gpu_hours)} GPU-h{without}"
 
 
-def plan_json(pipeline: Pipeline, plan: Plan, missing: Sequence[str]) -> dict[str, Any]:
+def plan_json(pipeline: Pipeline, plan: Plan, findings: Sequence[str]) -> dict[str, Any]:
     """The plan as JSON values; null where the pipeline does not say."""
     return {
         "pipeline": pipeline.name,
@@ -68,7 +68,7 @@ def plan_json(pipeline: Pipeline, plan: Plan, missing: Sequence[str]) -> dict[st
         "wall_s": plan.wall_s,
         "gpu_hours": plan.gpu_hours,
         "unknown": list(plan.unknown),
-        "missing_inputs": list(missing),
+        "findings": list(findings),
     }
 
 

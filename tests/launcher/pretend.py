@@ -63,7 +63,8 @@ class Pretend:
         events = EventWriter(folder.events_file(key))
         found = newest_valid(folder.checkpoints, digests=True)
         step = found[1].step if found else 0
-        events.write("started", resume_step=step, total_steps=self.steps, hosts=["here"])
+        events.write("begin", hosts=["here"], world_size=1)
+        events.write("started", resume_step=step, total_steps=self.steps)
         while step < self.steps and not asked:
             time.sleep(self.step_s)
             step += 1

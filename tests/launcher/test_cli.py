@@ -158,7 +158,7 @@ def test_plan_shows_the_real_pipeline_with_its_total():
     assert (done.returncode, done.stderr) == (0, "")
     assert "in all 18 h and 576 GPU-h, without mvbench (no expect)\n" in done.stdout
     assert re.search(r"^stage3 +stage3 +4 x 8 +stage2 +3 +12 h +384$", done.stdout, re.MULTILINE)
-    assert "missing inputs:\n" in done.stdout
+    assert "findings to settle before submit:\n" in done.stdout
 
 
 def test_plan_as_json_holds_the_same_numbers():
