@@ -103,7 +103,11 @@ class StageRun(Base, kw_only=True):
         lazy="raise",
     )
     attempts: Mapped[list["Attempt"]] = relationship(
-        init=False, repr=False, viewonly=True, order_by="[Attempt.submission_id, Attempt.restart]", lazy="raise"
+        init=False,
+        repr=False,
+        viewonly=True,
+        order_by="[Attempt.submission_id, Attempt.restart]",
+        lazy="raise",
     )
     checkpoints: Mapped[list["Checkpoint"]] = relationship(
         init=False,

@@ -3,6 +3,7 @@
 Letters in names: B batch, T time, C channel, H height, W width.
 """
 
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -191,7 +192,17 @@ def _torch_loader(
         collate_fn=_collate,
         num_workers=num_workers,
         timeout=timeout_s if num_workers else 0,
+        worker_init_fn=_ignore_stop,
         # Making an iterator draws a seed; from the global generator it would shift dropout
         # after a resume.
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def _ignore_stop(_: int) -> None:
+    """Lets a worker live on when Slurm sends SIGTERM to all processes of a job.
+
+    Torch's workers die of it, and their end raises in the rank that is about to save. They
+    end with their rank.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

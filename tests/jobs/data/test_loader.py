@@ -75,7 +75,9 @@ def test_loader_leaves_the_global_generator_as_it_was(dataset, workers):
     before = torch.get_rng_state()
 
     next(
-        iter(make_loader(dataset, GlobalOrder(96, 4, 0), ALONE, Position(0, 23), num_workers=workers))
+        iter(
+            make_loader(dataset, GlobalOrder(96, 4, 0), ALONE, Position(0, 23), num_workers=workers)
+        )
     )
 
     assert torch.equal(torch.get_rng_state(), before)

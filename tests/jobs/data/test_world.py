@@ -3,7 +3,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from jobs.data.choices import letter
 from jobs.data.world import (
     ASPECTS,
     VALUES,

@@ -1,0 +1,154 @@
+"""Event files, as they are written and summed up."""
+
+from dataclasses import replace
+
+import pytest
+
+from jobs.contract.events import AttemptStory, EventWriter, read_events, read_story
+
+BEGIN = {"hosts": ["n1", "n2"], "world_size": 16}
+STARTED = {"resume_step": 100, "total_steps": 900}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "events" / "812.0.jsonl"
+
+
+def write(path, *events):
+    """Writes (kind, fields) pairs as one attempt's file."""
+    writer = EventWriter(path)
+    for kind, fields in events:
+        writer.write(kind, **fields)
+    writer.close()
+
+
+def untimed(story):
+    """A story without its times of day."""
+    return replace(story, started_at=None, ready_at=None, last_at=None, exit_at=None)
+
+
+def test_events_read_back_in_the_order_written(path):
+    write(path, ("signal", {"name": "SIGTERM"}), ("step", {"step": 3, "loss": 0.5}))
+
+    assert [(event.kind, event.fields) for event in read_events(path)] == [
+        ("signal", {"name": "SIGTERM"}),
+        ("step", {"step": 3, "loss": 0.5}),
+    ]
+
+
+def test_event_is_on_the_disk_before_the_file_is_closed(path):
+    writer = EventWriter(path)
+
+    writer.write("signal", name="SIGTERM")
+
+    assert [event.kind for event in read_events(path)] == ["signal"]
+    writer.close()
+
+
+def test_torn_last_line_is_passed_over(path):
+    write(path, ("step", {"step": 1}), ("step", {"step": 2}))
+    path.write_bytes(path.read_bytes()[:-9])
+
+    assert [event.fields for event in read_events(path)] == [{"step": 1}]
+
+
+@pytest.mark.parametrize("line", [b"[]", b'"text"', b"{}", b'{"at": "x", "kind": "k"}', b"\xff{"])
+def test_line_that_is_no_event_is_passed_over(path, line):
+    write(path, ("step", {"step": 1}))
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    write(path, ("step", {"step": 2}))
+
+    assert [event.fields["step"] for event in read_events(path)] == [1, 2]
+
+
+def test_missing_file_tells_nothing(path):
+    assert read_story(path) == AttemptStory()
+
+
+def test_story_of_a_stopped_attempt_says_where_it_was_and_what_is_safe(path):
+    write(
+        path,
+        ("begin", BEGIN),
+        ("started", STARTED),
+        ("step", {"step": 120, "epoch": 1, "loss": 2.5, "step_s": 0.8}),
+        ("checkpoint", {"step": 120, "bytes": 7, "final": False}),
+        ("signal", {"name": "SIGTERM"}),
+        ("exit", {"outcome": "stopped", "code": 75, "step": 120, "message": "at step 120"}),
+    )
+
+    assert untimed(read_story(path)) == AttemptStory(
+        hosts=("n1", "n2"),
+        world_size=16,
+        first_step=100,
+        last_step=120,
+        total_steps=900,
+        epoch=1,
+        loss=2.5,
+        step_s=0.8,
+        saved_step=120,
+        outcome="stopped",
+        exit_code=75,
+        message="at step 120",
+    )
+
+
+def test_story_tells_the_start_of_the_process_from_that_of_the_training(path):
+    write(path, ("begin", BEGIN), ("started", STARTED))
+    begun, ready = [event.at for event in read_events(path)]
+
+    story = read_story(path)
+
+    assert (story.started_at, story.ready_at, story.last_at) == (begun, ready, ready)
+
+
+def test_story_of_a_killed_attempt_has_no_outcome(path):
+    write(path, ("started", STARTED), ("step", {"step": 101, "epoch": 0}))
+
+    story = read_story(path)
+
+    assert (story.outcome, story.exit_code, story.last_step, story.saved_step) == (
+        None,
+        None,
+        101,
+        None,
+    )
+
+
+def test_story_keeps_every_metric(path):
+    write(path, ("metric", {"name": "direction", "value": 0.5}), ("metric", {"name": "average"}))
+
+    assert read_story(path).metrics == ({"name": "direction", "value": 0.5}, {"name": "average"})
+
+
+def test_another_ranks_fault_explains_the_end(path):
+    write(path, ("exit", {"outcome": "failed", "code": 1, "message": "peer is gone"}))
+    own = path.with_name("812.0.rank-00003.jsonl")
+    write(own, ("exit", {"outcome": "failed", "code": 1, "message": "OSError: no disk"}))
+
+    assert read_story(path).message == "rank 3: OSError: no disk"
+
+
+def test_first_of_several_faults_explains_the_end(path):
+    for rank in (5, 2, 9):
+        own = path.with_name(f"812.0.rank-{rank:05d}.jsonl")
+        write(own, ("exit", {"outcome": "failed", "code": 1, "message": f"fault of {rank}"}))
+
+    assert read_story(path).message == "rank 5: fault of 5"
+
+
+@pytest.mark.parametrize("outcome", ["done", "stopped", "refused"])
+def test_late_fault_of_another_rank_does_not_change_a_clean_end(path, outcome):
+    write(path, ("exit", {"outcome": outcome, "code": 0, "message": ""}))
+    own = path.with_name("812.0.rank-00003.jsonl")
+    write(own, ("exit", {"outcome": "failed", "code": 1, "message": "connection closed"}))
+
+    assert read_story(path).outcome == outcome
+
+
+def test_fault_of_another_attempt_explains_nothing(path):
+    write(path, ("started", STARTED))
+    write(path.with_name("812.1.rank-00003.jsonl"), ("exit", {"outcome": "failed", "message": ""}))
+
+    assert read_story(path).outcome is None

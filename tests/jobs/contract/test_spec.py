@@ -1,0 +1,74 @@
+"""Stage specifications."""
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.contract.spec import StageSpec, Train
+
+DATA = [{"annotations": "a.json"}]
+
+
+def recipe(**batch) -> Train:
+    """A recipe of which only the batch matters."""
+    return Train.model_validate({"entry": "stage2", "lr": 1e-4, "data": DATA} | batch)
+
+
+@pytest.mark.parametrize(
+    ("batch", "world_size", "shares"),
+    [
+        ({"global_batch": 128}, 32, (4, 1)),
+        ({"global_batch": 128, "batch_per_gpu": 2}, 32, (2, 2)),
+        ({"global_batch": 128, "batch_per_gpu": 4}, 8, (4, 4)),
+        ({"global_batch": 8, "batch_per_gpu": 16}, 2, (4, 1)),
+        ({"batch_per_gpu": 16}, 32, (16, 1)),
+        ({"global_batch": 1}, 1, (1, 1)),
+    ],
+)
+def test_batch_is_shared_out_as_micro_batch_and_accumulation(batch, world_size, shares):
+    assert recipe(**batch).batch_shares(world_size) == shares
+
+
+@pytest.mark.parametrize(
+    ("batch", "world_size", "message"),
+    [
+        ({"global_batch": 100}, 32, "global_batch 100 cannot be shared by 32 ranks"),
+        ({"global_batch": 16}, 32, "global_batch 16 cannot be shared by 32 ranks"),
+        (
+            {"global_batch": 96, "batch_per_gpu": 2},
+            32,
+            "global_batch 96 on 32 ranks is 3 a rank: not a multiple of batch_per_gpu 2",
+        ),
+    ],
+)
+def test_batch_that_cannot_be_shared_out_evenly_is_refused(batch, world_size, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        recipe(**batch).batch_shares(world_size)
+
+
+def test_recipe_without_any_batch_is_refused():
+    with pytest.raises(ValidationError, match="give global_batch, or batch_per_gpu, or both"):
+        recipe()
+
+
+def test_specification_reads_back_what_was_written(tmp_path):
+    spec = StageSpec(
+        run_id="r1",
+        stage="s2",
+        parents=("s1",),
+        init_from="s1",
+        nodes=4,
+        model={"preset": "tiny", "overrides": {"qformer": {"layers": 1}}},
+        train=recipe(global_batch=128, clip_norm=1.0),
+    )
+
+    spec.write(tmp_path / "stages" / "s2" / "spec.json")
+
+    assert StageSpec.read(tmp_path / "stages" / "s2" / "spec.json") == spec
+
+
+def test_specification_with_an_unknown_key_is_refused(tmp_path):
+    path = tmp_path / "spec.json"
+    path.write_text('{"run_id": "r", "stage": "s", "model": {"preset": "tiny"}, "hours": 3}')
+
+    with pytest.raises(ValidationError, match="hours"):
+        StageSpec.read(path)

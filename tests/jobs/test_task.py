@@ -1,0 +1,159 @@
+"""Attempts that must not run, or not to the end."""
+
+import json
+import signal
+
+import pytest
+
+from jobs.contract.files import write_atomic
+from jobs.contract.manifest import Manifest, describe, write_manifest
+from jobs.contract.paths import AttemptKey
+from jobs.contract.spec import StageSpec
+from jobs.contract.task import StageTask
+from jobs.data.mixing import MixedOrder
+from jobs.distributed import Place
+from jobs.stop import StopFlag
+from jobs.task import Job, RefusedError
+from tests.jobs.running import run_stage, started
+
+SEED = 42
+
+
+def test_stage_is_refused_while_its_parent_is_not_done(material, run):
+    spec = material.spec("s2", parents=("s1",), **material.train("stage2", "train_captions.json"))
+
+    attempt = run_stage(run, spec)
+
+    assert attempt.codes == [93, 93]
+    assert [event.fields for event in attempt.events("exit")] == [
+        {
+            "outcome": "refused",
+            "code": 93,
+            "message": "stage s1 has no valid final checkpoint",
+        }
+    ]
+
+
+def test_stage_is_refused_when_a_newer_submission_exists(material, run):
+    write_atomic(run.stage("s1").fence, "3")
+
+    attempt = run_stage(
+        run, material.spec("s1", **material.train("stage1", "train_pairs.json")), fence=2
+    )
+
+    assert (attempt.codes, attempt.story.outcome, attempt.story.message) == (
+        [93, 93],
+        "refused",
+        "a newer submission than number 2 of this stage exists",
+    )
+
+
+def test_zombie_saves_nothing_and_ends_as_refused(material, run):
+    spec = material.spec("s1", **material.train("stage1", "train_pairs.json", epochs=3))
+
+    with started(run, spec, fence=1) as attempt:
+        attempt.wait_for("step", 1)
+        write_atomic(run.stage("s1").fence, "2")
+        attempt.wait()
+
+    assert (attempt.codes, attempt.story.outcome, attempt.story.message) == (
+        [93, 93],
+        "refused",
+        "a newer submission took over before step 18 was saved",
+    )
+    assert not run.stage("s1").checkpoints.exists()
+
+
+def test_stop_before_the_first_step_needs_no_checkpoint(material, run):
+    spec = material.spec("s1", **material.train("stage1", "train_pairs.json"))
+
+    with started(run, spec) as attempt:
+        attempt.wait_until_listening()
+        attempt.send(signal.SIGTERM)
+        attempt.wait()
+
+    assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == (
+        [75, 75],
+        "stopped",
+        0,
+    )
+    assert not run.stage("s1").checkpoints.exists()
+
+
+def with_broken_clips(material, folder, rows, broken):
+    """An annotation file of `rows` captions, some of which stand beside clips that are none."""
+    made = json.loads((material.clips / "train_pairs.json").read_text())
+    (folder / "broken.mp4").write_bytes(b"not a film")
+    (folder / "clips").symlink_to(material.clips / "clips")
+    for row in broken:
+        made[row]["video"] = "broken.mp4"
+    path = folder / "with_broken.json"
+    path.write_text(json.dumps(made[:rows]))
+    return [{"annotations": str(path)}]
+
+
+def batches(rows, global_batch, count):
+    """The rows in each of the first global batches."""
+    order = MixedOrder([("video", rows)], global_batch, SEED)
+    return [order.batch(0, position) for position in range(count)]
+
+
+def test_story_names_the_rank_that_failed_and_why(material, run, tmp_path):
+    (first,) = batches(rows=2, global_batch=2, count=1)
+    data = with_broken_clips(material, tmp_path, 2, broken=[first[1]])
+    recipe = material.train("stage1", "-", data=data, global_batch=2, max_bad=0)
+
+    attempt = run_stage(run, material.spec("s1", **recipe))
+
+    assert (attempt.codes, attempt.story.outcome) == ([1, 1], "failed")
+    assert attempt.story.message.startswith(
+        "rank 1: TooManyBadClipsError: no sample of a micro-batch is readable; "
+        "set 'with_broken': 1 of 1 clips are unreadable (allowed: 0%); first: broken.mp4"
+    )
+
+
+def test_unreadable_clips_are_left_out_until_they_are_too_many(material, run, tmp_path):
+    first, _, third = batches(rows=48, global_batch=8, count=3)
+    data = with_broken_clips(material, tmp_path, 48, broken=[first[2], third[0], third[5]])
+    recipe = material.train("stage1", "-", data=data, max_bad=0.1)
+
+    attempt = run_stage(run, material.spec("s1", **recipe), ranks=1)
+
+    assert [event.fields["path"] for event in attempt.events("bad_clip")] == ["broken.mp4"]
+    assert "left out broken.mp4 of set with_broken" in attempt.log(0)
+    assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == ([1], "failed", 2)
+    assert "set 'with_broken': 3 of 24 clips are unreadable (allowed: 10%)" in attempt.story.message
+
+
+def job_of(run, **starts_from) -> Job:
+    """A rank's view of an attempt of stage `s2`."""
+    spec = StageSpec(run_id="r", stage="s2", model={"preset": "tiny"}, **starts_from)
+    place = Place(AttemptKey("1", 0), 0, 0, 1, ("n1",))
+    return Job(StageTask(run.root, "s2", 1, "t"), spec, run, place, StopFlag(), None)
+
+
+def mark_done(run, *, weights):
+    """The final checkpoint of stage `s1`, with one file."""
+    folder = run.stage("s1").checkpoint(5, final=True)
+    write_atomic(folder / "weights", "w")
+    described = describe(folder / "weights", "weights")
+    write_manifest(folder, Manifest(step=5, files=(described,), weights=weights, final=True))
+    return folder / "weights"
+
+
+def test_stage_starts_from_the_final_weights_of_another(run):
+    weights = mark_done(run, weights="weights")
+
+    assert job_of(run, init_from="s1").required_weights() == weights
+
+
+def test_stage_that_cannot_start_from_nothing_is_refused(run):
+    with pytest.raises(RefusedError, match=r"^stage s2: needs a stage to start from; add `needs`$"):
+        job_of(run).required_weights()
+
+
+def test_stage_is_refused_where_the_one_to_start_from_kept_no_weights(run):
+    mark_done(run, weights=None)
+
+    with pytest.raises(RefusedError, match=r"^stage s2: no final weights of stage s1$"):
+        job_of(run, init_from="s1").initial_weights()
