@@ -1,7 +1,7 @@
-"""Multiple choice as in MVBench: the model begins its answer, the letter is compared.
+"""Multiple choice as in MVBench, over all ranks; how questions are put is in `jobs.examiner`.
 
-Source: MVBench (arXiv 2311.17005): the answer is begun with `Best option:(`; average =
-correct / all. Beside each accuracy stands what answering by the most frequent answer gives.
+Source: MVBench (arXiv 2311.17005): average = correct / all. Beside each accuracy stands what
+answering by the most frequent answer gives.
 """
 
 import json
@@ -13,29 +13,21 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from jobs.batches import ConversationBatches
 from jobs.build import model_config
 from jobs.contract.files import write_atomic
 from jobs.contract.manifest import Manifest, describe, write_manifest
 from jobs.contract.spec import Evaluate, Task
 from jobs.data.annotations import open_set
-from jobs.data.choices import (
-    ANSWER_START,
-    MVBENCH_INSTRUCTION,
-    MVBENCH_REMINDER,
-    choice_question,
-    letter,
-)
-from jobs.data.dataset import ClipDataset, Sample
+from jobs.data.choices import MVBENCH_INSTRUCTION
+from jobs.data.dataset import ClipDataset
 from jobs.data.items import ChoiceItem, MediaSet
-from jobs.data.loader import Batch, evaluation_loader
+from jobs.data.loader import evaluation_loader
 from jobs.data.sampler import RankShare
 from jobs.distributed import join
+from jobs.examiner import Examiner
 from jobs.stage3 import conversation_batches
 from jobs.task import Job, RefusedError, StoppedError
 from jobs.trainer import language_model_dtype, precision_of
-from model.batch import pad_prompts
-from model.prompt import Segment, Turn, render_conversation
 from model.stages import initialise
 from model.video_chat import VideoChat
 
@@ -73,49 +65,6 @@ class Score:
             "total": self.total,
             "majority": self.majority / self.total,
         }
-
-
-@dataclass(frozen=True)
-class Examiner:
-    """A model under examination."""
-
-    module: VideoChat
-    batches: ConversationBatches
-    instruction: str
-    device: torch.device
-
-    @torch.no_grad()
-    def count_correct(self, batch: Batch) -> int:
-        """How many questions of a batch the model answers rightly."""
-        if not batch.samples:
-            return 0
-        items = [_choice(sample) for sample in batch.samples]
-        chat = self.batches.chat
-        rows = [
-            chat.conversation(self._question(item, sample.seconds))
-            for item, sample in zip(items, batch.samples, strict=True)
-        ]
-        padded = pad_prompts(rows, pad_id=chat.pad_id)
-        asked = self.batches.with_clips(padded, batch.stacked(), [self.instruction] * len(items))
-        best = self.module.next_token_logits(asked.to(self.device)).argmax(dim=-1)
-        answers = [chat.tokenizer.decode([token]) for token in best.tolist()]
-        return sum(map(is_right, answers, items))
-
-    def _question(self, item: ChoiceItem, seconds: tuple[float, ...]) -> list[Segment]:
-        question = choice_question(item.question, item.candidates) + MVBENCH_REMINDER
-        return render_conversation(
-            self.batches.chat.template,
-            [Turn(question, None)],
-            kind=None if item.kind == "text" else item.kind,
-            instruction=self.instruction,
-            seconds=seconds,
-            answer_start=ANSWER_START,
-        )
-
-
-def is_right(answer: str, item: ChoiceItem) -> bool:
-    """Whether an answer that goes on after `Best option:(` names the right letter."""
-    return answer.strip().upper()[:1] == letter(item.answer_index)
 
 
 def run(job: Job) -> None:
@@ -171,7 +120,7 @@ def _examiner(job: Job, wanted: Evaluate) -> Examiner:
         module = module.to(dtype)
     batches = conversation_batches(job, config, LONGEST_TEXT)
     instruction = MVBENCH_INSTRUCTION if wanted.instruction is None else wanted.instruction
-    return Examiner(module.to(device).eval(), batches, instruction, device)
+    return Examiner(module.to(device).eval(), batches, instruction, wanted.answer_by, device)
 
 
 def _examine(job: Job, examiner: Examiner, task: Task, wanted: Evaluate) -> Score:
@@ -193,12 +142,6 @@ def _examine(job: Job, examiner: Examiner, task: Task, wanted: Evaluate) -> Scor
 def _questions(task: Task, limit: int | None) -> MediaSet:
     opened = open_set(task.annotations, task.media or task.annotations.parent, name=task.name)
     return MediaSet(opened.name, opened.kind, opened.items[:limit], opened.root, opened.directional)
-
-
-def _choice(sample: Sample) -> ChoiceItem:
-    if not isinstance(sample.item, ChoiceItem):
-        raise TypeError(f"task {sample.set_name}: needs multiple-choice questions")
-    return sample.item
 
 
 def _finish(job: Job, scores: Sequence[Score], took_s: float) -> None:

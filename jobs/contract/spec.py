@@ -171,6 +171,8 @@ class Evaluate(Strict):
         batch_per_gpu: Questions answered at once.
         precision: As in training.
         instruction: What opens each question. Default: MVBench's own.
+        answer_by: `letter`, as MVBench does: the options are shown, the letter that the model
+            gives counts. `likelihood`: they are not shown, the likeliest candidate counts.
         workers: Data loader processes per rank.
         limit: At most this many questions a task.
     """
@@ -180,6 +182,7 @@ class Evaluate(Strict):
     batch_per_gpu: Annotated[int, Field(ge=1)] = 8
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     instruction: str | None = None
+    answer_by: Literal["letter", "likelihood"] = "letter"
     workers: Annotated[int, Field(ge=0)] = 4
     limit: Annotated[int, Field(ge=1)] | None = None
 

@@ -1,7 +1,6 @@
 """Multiple choice in MVBench's words.
 
-The one place for them: the synthetic set is written with these, the evaluation asks with
-these. Source: MVBench (arXiv 2311.17005) as VideoChat2 asks it.
+The one place for them. Source: MVBench (arXiv 2311.17005) as VideoChat2 asks it.
 """
 
 from collections.abc import Sequence
@@ -24,8 +23,3 @@ def choice_question(question: str, candidates: Sequence[str]) -> str:
     """The question with its lettered options, a line each; no line end at the end."""
     options = [f"({letter(i)}) {candidate}" for i, candidate in enumerate(candidates)]
     return "\n".join([f"Question: {question}", "Options:", *options])
-
-
-def choice_answer(index: int, candidates: Sequence[str]) -> str:
-    """The answer to train on: `Best option:(B) left`; the evaluation gives its start."""
-    return f"{ANSWER_START}{letter(index)}) {candidates[index]}"

@@ -6,7 +6,7 @@
 - `train_motion.json`: stage 1, of each clip only the direction
 - `train_pairs.json`: stage 1, one wording a scene, so that equal scenes have equal captions
 - `train_captions.json`: stage 2, several wordings
-- `train_qa.json`, `train_choice.json`: stage 3, free and multiple-choice questions
+- `train_qa.json`: stage 3, questions and answers
 - `test_direction.json`, `test_colour.json`, `test_shape.json`: MVBench's format, other clips
 - `made.json`: what it was made with; written last, so a set without it is not whole
 
@@ -34,7 +34,6 @@ from jobs.data.world import (
     Aspect,
     Scene,
     caption,
-    choice_turns,
     motion,
     open_turns,
     plain_caption,
@@ -42,7 +41,7 @@ from jobs.data.world import (
 )
 from jobs.data.world import scenes as all_scenes
 
-VERSION = 2
+VERSION = 3
 FPS = 12
 NUM_FRAMES = (12, 24)
 SIZES_HW = ((64, 64), (64, 96), (112, 80))
@@ -195,19 +194,17 @@ def _make_clip(plan: _ClipPlan) -> None:
 
 
 def _write_train(out: Path, plans: Sequence[_ClipPlan], rng: np.random.Generator) -> None:
-    motions, pairs, captions, free, choices = [], [], [], [], []
+    motions, pairs, captions, free = [], [], [], []
     for plan in plans:
         video = f"clips/{plan.path.name}"
         motions.append({"video": video, "caption": motion(plan.scene)})
         pairs.append({"video": video, "caption": plain_caption(plan.scene)})
         captions.append({"video": video, "caption": caption(plan.scene, rng)})
         free.append({"video": video, "QA": _rows(open_turns(plan.scene, rng))})
-        choices.append({"video": video, "QA": _rows(choice_turns(plan.scene, rng))})
     _write_json(out / "train_motion.json", motions)
     _write_json(out / "train_pairs.json", pairs)
     _write_json(out / "train_captions.json", captions)
     _write_json(out / "train_qa.json", free)
-    _write_json(out / "train_choice.json", choices)
 
 
 def _write_test(out: Path, plans: Sequence[_ClipPlan], rng: np.random.Generator) -> None:

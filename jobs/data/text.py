@@ -1,8 +1,8 @@
 """Text about the little world, for a language model that is to know it before it can see.
 
 `python -m jobs.data.text OUT --rows 20000` writes conversations without clips: where the
-clip would stand, the scene is told in words. A model trained on them knows the questions,
-the options and their letters; what is left for stages 2 and 3 is to see.
+clip would stand, the scene is told in words. A model trained on them knows the questions and
+their answers; what is left for stages 2 and 3 is to see.
 """
 
 import argparse
@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from jobs.contract.files import write_atomic
-from jobs.data.items import Turn
-from jobs.data.world import ASPECTS, STATEMENT, Scene, caption, choice_turns, open_turns, scenes
+from jobs.data.world import ASPECTS, STATEMENT, Scene, caption, open_turns, scenes
 from model.templates import CAPTION_PROMPTS
 
 Row = dict[str, list[dict[str, str]]]
@@ -24,11 +23,10 @@ Row = dict[str, list[dict[str, str]]]
 def text_rows(rng: np.random.Generator, count: int) -> list[Row]:
     """Conversations in the text-only form of `jobs.data.annotations`.
 
-    One in six asks for a caption, one asks free questions, four ask multiple-choice ones: to
-    find the letter of an option takes a model longest to learn.
+    Every second one asks for a caption, the others ask questions.
     """
     every = scenes()
-    makers = (_caption_row, _open_row, *(_choice_row,) * 4)
+    makers = (_caption_row, _question_row)
     return [
         makers[number % len(makers)](every[int(rng.integers(len(every)))], rng)
         for number in range(count)
@@ -50,15 +48,8 @@ def _caption_row(scene: Scene, rng: np.random.Generator) -> Row:
     return {"QA": [{"i": "", "q": question, "a": caption(scene, rng)}]}
 
 
-def _open_row(scene: Scene, rng: np.random.Generator) -> Row:
-    return _conversation(scene, open_turns(scene, rng), rng)
-
-
-def _choice_row(scene: Scene, rng: np.random.Generator) -> Row:
-    return _conversation(scene, choice_turns(scene, rng), rng)
-
-
-def _conversation(scene: Scene, turns: Sequence[Turn], rng: np.random.Generator) -> Row:
+def _question_row(scene: Scene, rng: np.random.Generator) -> Row:
+    turns = open_turns(scene, rng)
     opening = f"{turns[0].instruction} [INST] <Video>{told(scene, rng)}</Video> [/INST]"
     return {
         "QA": [

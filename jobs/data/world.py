@@ -12,9 +12,9 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from jobs.data.choices import (
+    ANSWER_START,
     MVBENCH_INSTRUCTION,
     MVBENCH_REMINDER,
-    choice_answer,
     choice_question,
 )
 from jobs.data.items import Turn
@@ -56,8 +56,7 @@ ANSWERS: dict[Aspect, str] = {
     "colour": "it is {value}",
     "shape": "it is a {value}",
 }
-OPEN_INSTRUCTION = "watch the video and answer the question."
-CHOICE_INSTRUCTION = "watch the video and select the best option."
+INSTRUCTION = "watch the video and answer the question."
 STATEMENT = "the video shows: {caption}"
 
 
@@ -104,22 +103,18 @@ def motion(scene: Scene) -> str:
 
 
 def open_turns(scene: Scene, rng: np.random.Generator) -> tuple[Turn, ...]:
-    """A free question about each aspect, in random order; the first has the instruction."""
+    """A free question about each aspect, in random order; the first has the instruction.
+
+    Half of the answers are sentences, half only the word.
+    """
     turns = [
-        (_one_of(QUESTIONS[aspect], rng), ANSWERS[aspect].format(value=scene.value(aspect)))
+        (
+            _one_of(QUESTIONS[aspect], rng),
+            _one_of((ANSWERS[aspect], "{value}"), rng).format(value=scene.value(aspect)),
+        )
         for aspect in _shuffled(ASPECTS, rng)
     ]
-    return _with_instruction(turns, OPEN_INSTRUCTION)
-
-
-def choice_turns(scene: Scene, rng: np.random.Generator) -> tuple[Turn, ...]:
-    """A multiple-choice question about each aspect, in random order, in MVBench's words."""
-    turns = []
-    for aspect in _shuffled(ASPECTS, rng):
-        asked = question(scene, aspect, rng)
-        answer = choice_answer(asked.candidates.index(asked.answer), asked.candidates)
-        turns.append((choice_question(asked.text, asked.candidates), answer))
-    return _with_instruction(turns, CHOICE_INSTRUCTION)
+    return _with_instruction(turns, INSTRUCTION)
 
 
 def question(scene: Scene, aspect: Aspect, rng: np.random.Generator) -> Question:
@@ -143,10 +138,10 @@ def _all_texts() -> Iterable[str]:
         yield from QUESTIONS[aspect]
         yield from (ANSWERS[aspect].format(value=value) for value in VALUES[aspect])
         yield choice_question("", VALUES[aspect])
-        yield choice_answer(0, VALUES[aspect])
+        yield ANSWER_START
     yield from (template.format(direction="", colour="", shape="") for template in CAPTIONS)
     yield STATEMENT.format(caption="")
-    yield from (OPEN_INSTRUCTION, CHOICE_INSTRUCTION, MVBENCH_INSTRUCTION, MVBENCH_REMINDER)
+    yield from (INSTRUCTION, MVBENCH_INSTRUCTION, MVBENCH_REMINDER)
 
 
 def _in_words(template: str, scene: Scene) -> str:

@@ -9,7 +9,7 @@ from jobs.build import model_config
 from jobs.contract.manifest import done_marker
 from jobs.data.items import ChoiceItem
 from jobs.data.tokenizer import build_tokenizer
-from jobs.evaluate import Score, is_right, majority_of, total_of
+from jobs.evaluate import Score, majority_of, total_of
 from model.language_model import build_language_model
 from tests.jobs.running import run_stage
 
@@ -17,14 +17,6 @@ from tests.jobs.running import run_stage
 def item(answer="up", candidates=("left", "up", "down")) -> ChoiceItem:
     """A question whose answer is (B) unless told otherwise."""
     return ChoiceItem("video", "a.mp4", "which way?", candidates, answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "right"),
-    [("B", True), (" b", True), ("B)", True), ("A", False), ("", False), ("up", False)],
-)
-def test_answer_is_right_when_it_begins_with_the_letter(answer, right):
-    assert is_right(answer, item()) is right
 
 
 def test_average_counts_questions_not_tasks():

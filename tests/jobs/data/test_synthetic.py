@@ -19,7 +19,7 @@ from jobs.data.video import read_clip
 from jobs.data.world import scenes, vocabulary, words
 
 ROOT = Path(__file__).parents[3]
-TRAIN_FILES = ("train_captions", "train_qa", "train_choice")
+TRAIN_FILES = ("train_motion", "train_pairs", "train_captions", "train_qa")
 TEST_FILES = ("test_direction", "test_colour", "test_shape")
 
 
