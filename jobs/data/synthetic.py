@@ -161,12 +161,12 @@ def _is_there(out: Path, wanted: Made) -> bool:
         found = json.loads((out / "made.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
-    if found != asdict(wanted):
-        raise OtherSetError(
-            f"{out} holds a set made with {found}, wanted {asdict(wanted)}: "
-            "give another folder or remove this one"
-        )
-    return True
+    if isinstance(found, dict) and found | {"version": VERSION} == asdict(wanted):
+        return bool(found == asdict(wanted))  # an older version's set is made again
+    raise OtherSetError(
+        f"{out} holds a set made with {found}, wanted {asdict(wanted)}: "
+        "give another folder or remove this one"
+    )
 
 
 def _plan_clips(out: Path, count: int, seed: int, split: int) -> list[_ClipPlan]:

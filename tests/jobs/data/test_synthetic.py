@@ -158,3 +158,12 @@ def test_test_files_are_in_mvbench_format(made_set, name):
     rows = json.loads((made_set.root / f"{name}.json").read_text())
 
     assert {tuple(row) for row in rows} == {("video", "question", "candidates", "answer")}
+
+
+def test_set_of_an_older_version_is_made_again(tmp_path):
+    make_set(tmp_path, train=2, test=1, seed=0)
+    made = tmp_path / "made.json"
+    made.write_text(json.dumps(json.loads(made.read_text()) | {"version": 0}))
+
+    assert make_set(tmp_path, train=2, test=1, seed=0) is True
+    assert make_set(tmp_path, train=2, test=1, seed=0) is False
