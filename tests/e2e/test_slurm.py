@@ -6,12 +6,7 @@ import pytest
 
 from tests.cluster.slurm_cluster import SlurmCluster
 from tests.e2e.conftest import SHORT, Program
-
-ON_SLURM = (
-    *("--set", "cluster.backend=slurm"),
-    *("--set", "cluster.nodes=4"),
-    *("--set", "cluster.gpus_per_node=8"),
-)
+from tests.e2e.readme import slurm_options
 
 JOBS = ("stage2", "stage3", "evaluation")
 
@@ -19,7 +14,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("de
 
 
 def test_demo_on_4_nodes_runs_dependent_jobs_in_order(slurm: SlurmCluster, program: Program):
-    done = program("submit", "pipeline.demo.yaml", *ON_SLURM, *SHORT)
+    done = program("submit", "pipeline.demo.yaml", *slurm_options(), *SHORT)
     assert done.returncode == 0, done.stderr
     ids = {row["stage"]: row["slurm_id"] for row in program.status()}
     assert ids["stage1"] is None
@@ -63,7 +58,7 @@ def test_all_32_ranks_train_together(slurm: SlurmCluster, program: Program):
         *("--set", "stages.evaluation.evaluate.workers=0"),
     )
     assert slurm is not None
-    submitted = program("submit", "pipeline.demo.yaml", *ON_SLURM, *few)
+    submitted = program("submit", "pipeline.demo.yaml", *slurm_options(), *few)
     assert submitted.returncode == 0, submitted.stderr
 
     ended = program("watch", "--every", "5")
