@@ -12,13 +12,14 @@ DECODER_START = "[DEC]"
 """First token of a caption that the QFormer is to write; bert-base-uncased lacks it."""
 
 
-def model_config(wanted: Model) -> ModelConfig:
+def model_config(wanted: Model, *, recompute: bool = False) -> ModelConfig:
     """The model's configuration; raises ConfigError where it does not fit together."""
     changes = dict(wanted.overrides)
     if wanted.language_model is not None:
         folder = {"path": str(wanted.language_model)}
         changes["language_model"] = dict(changes.get("language_model", {})) | folder
-    return ModelConfig.from_dict({"preset": wanted.preset, **changes})
+    config = ModelConfig.from_dict({"preset": wanted.preset, **changes})
+    return config.recomputing() if recompute else config
 
 
 def chat_tokenizer(wanted: Model) -> Any:  # noqa: ANN401 - transformers is untyped

@@ -31,7 +31,7 @@ from jobs.contract.manifest import (
     read_manifest,
     write_manifest,
 )
-from jobs.contract.paths import StageFolder
+from jobs.contract.paths import CHECKPOINT_PREFIX, StageFolder
 from model.weights import load_tensors, write_tensors
 
 WEIGHTS = "weights.safetensors"
@@ -153,11 +153,17 @@ def _commit(aside: Path, target: Path, manifest: Manifest) -> None:
 
 
 def prune(folder: StageFolder, keep: int) -> None:
-    """Removes old checkpoints, never the newest `keep` ones nor the newest valid one."""
+    """Removes old checkpoints, never the newest `keep` ones nor the newest valid one.
+
+    And what a kill in the middle of a save left behind. A file that cannot be removed (NFS
+    keeps those that are open) is no reason to end the training.
+    """
     newest = newest_valid(folder.checkpoints, digests=False)
     for path in checkpoint_folders(folder.checkpoints)[keep:]:
         if newest is None or path != newest[0]:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.checkpoints.glob(f".{CHECKPOINT_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def find_resume_point(folder: StageFolder) -> tuple[Path, Manifest] | None:

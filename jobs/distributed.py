@@ -93,7 +93,10 @@ def join(place: Place, *, timeout_s: float = 1800.0) -> None:
     export_rendezvous(place)
     has_gpu = torch.cuda.is_available()
     if has_gpu:
-        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+        device = place.local_rank % torch.cuda.device_count()
+        torch.cuda.set_device(device)
+        # DeepSpeed takes it for the device's number; Slurm may show each task one GPU alone.
+        os.environ["LOCAL_RANK"] = str(device)
     else:
         forbid_compiling()
     deepspeed.init_distributed(

@@ -25,6 +25,7 @@ from jobs.data.loader import evaluation_loader
 from jobs.data.sampler import RankShare
 from jobs.distributed import join
 from jobs.examiner import Examiner
+from jobs.reporter import tell_bad_clips
 from jobs.stage3 import conversation_batches
 from jobs.task import Job, RefusedError, StoppedError
 from jobs.trainer import language_model_dtype, precision_of
@@ -132,8 +133,7 @@ def _examine(job: Job, examiner: Examiner, task: Task, wanted: Evaluate) -> Scor
     correct = torch.zeros((), dtype=torch.int64, device=examiner.device)
     for batch in evaluation_loader(dataset, share, num_workers=wanted.workers):
         correct += examiner.count_correct(batch)
-        for bad in batch.bad:
-            job.tell("bad_clip", path=bad.file, error=bad.error_class)
+        tell_bad_clips(job, batch.bad)
     dist.all_reduce(correct)
     items = [item for item in questions.items if isinstance(item, ChoiceItem)]
     return Score(task.name, int(correct), len(items), majority_of(items))

@@ -1,10 +1,19 @@
 """How a training run tells where it is: step events, not more often than asked for."""
 
 import time
+from collections.abc import Iterable
 
 from jobs.checkpoint import Progress
+from jobs.data.dataset import BadClip
 from jobs.feed import MicroBatches
 from jobs.task import Job
+
+
+def tell_bad_clips(job: Job, bad_clips: Iterable[BadClip]) -> None:
+    """Tells of clips that could not be read: an event on rank 0, a line in every rank's log."""
+    for bad in bad_clips:
+        job.tell("bad_clip", path=bad.file, error=bad.error_class)
+        print(f"left out {bad.file} of set {bad.set_name}: {bad.text}", flush=True)  # noqa: T201 - the rank's log
 
 
 class Reporter:
@@ -41,9 +50,7 @@ class Reporter:
             step_s: Seconds the step took.
             batches: What the step was made with.
         """
-        for bad in batches.bad:
-            self._job.tell("bad_clip", path=bad.file, error=bad.error_class)
-            print(f"left out {bad.file} of set {bad.set_name}: {bad.text}", flush=True)  # noqa: T201 - the rank's log
+        tell_bad_clips(self._job, batches.bad)
         self._last = {
             "step": progress.step,
             "epoch": progress.epoch,

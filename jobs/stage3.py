@@ -31,9 +31,8 @@ def conversation_batches(
         config.num_visual_tokens,
         max_text_tokens,
     )
-    reads_text = config.instruction_in_qformer
-    return ConversationBatches(
-        chat,
-        qformer_tokenizer(job.spec.model) if reads_text else None,
-        config.qformer.max_positions,
-    )
+    if not config.instruction_in_qformer:
+        return ConversationBatches(chat, None, 0)
+    tokenizer = qformer_tokenizer(job.spec.model)
+    tokenizer.truncation_side = "left"  # an instruction's end says most, as in the reference
+    return ConversationBatches(chat, tokenizer, config.qformer.max_positions)

@@ -111,14 +111,29 @@ def run_task(task: StageTask) -> NoReturn:
     events = EventWriter(folder.events_file(place.attempt)) if place.rank == 0 else None
     if events is not None:
         events.write("begin", hosts=place.hosts, world_size=place.world_size)
-    code = _run(Job(task, StageSpec.read(folder.spec), run, place, stop, events))
+    code = run_attempt(task, run, place, stop, events)
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: libraries' exit hooks can hang or turn the code into another one.
     os._exit(code)
 
 
-def _run(job: Job) -> int:
+def run_attempt(
+    task: StageTask, run: RunFolder, place: Place, stop: StopFlag, events: EventWriter | None
+) -> int:
+    """Runs the stage as its specification says; gives the exit code, whatever happens."""
+    try:
+        spec = StageSpec.read(run.stage(task.stage).spec)
+    except (OSError, ValueError) as error:
+        print(f"no readable specification: {error}", flush=True)  # noqa: T201 - the rank's log
+        if events is not None:
+            text = f"spec.json: {error}"
+            events.write("exit", outcome="refused", code=exits.REFUSED, message=text)
+        return exits.REFUSED
+    return _run_stage(Job(task, spec, run, place, stop, events))
+
+
+def _run_stage(job: Job) -> int:
     try:
         _check_allowed(job)
         _program(job.spec)(job)
@@ -138,8 +153,8 @@ def _end(job: Job, outcome: str, code: int, message: str, **fields: object) -> i
     print(f"{job.spec.stage}: {outcome} {message}".rstrip(), flush=True)  # noqa: T201 - the rank's log
     if job.events is not None:
         job.tell("exit", outcome=outcome, code=code, message=message, **fields)
-    elif outcome == "failed":
-        _tell_own_fault(job, code=code, message=message, **fields)
+    elif outcome in ("failed", "refused"):
+        _tell_own_fault(job, outcome=outcome, code=code, message=message, **fields)
     if outcome in ("done", "stopped"):
         _wait_for_all()
     return code
@@ -149,7 +164,7 @@ def _tell_own_fault(job: Job, **fields: object) -> None:
     """Rank 0 only sees that a peer is gone; why, the failing rank tells in a file of its own."""
     rank = job.place.rank
     writer = EventWriter(job.folder.events_file(job.place.attempt, rank))
-    writer.write("exit", outcome="failed", **fields)
+    writer.write("exit", **fields)
     writer.close()
 
 

@@ -5,6 +5,7 @@ learning rate and the augmentation are functions of it. The ranks look at the st
 before each step, at an accumulation boundary, so that all save the same step.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -30,6 +31,8 @@ Collate = Callable[[Batch], Mapping[str, Any]]
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def begin(job: Job) -> tuple[Train, ModelConfig]:
     """Joins the ranks and seeds what they are about to build.
@@ -43,7 +46,7 @@ def begin(job: Job) -> tuple[Train, ModelConfig]:
     recipe = _recipe_of(job)
     join(job.place)
     torch.manual_seed(recipe.seed)
-    return recipe, model_config(job.spec.model)
+    return recipe, model_config(job.spec.model, recompute=recipe.recompute)
 
 
 def precision_of(choice: str) -> str:
@@ -55,7 +58,7 @@ def precision_of(choice: str) -> str:
 
 def language_model_dtype(precision: str) -> torch.dtype:
     """Type of the frozen language model's weights."""
-    return torch.float32 if precision_of(precision) == "fp32" else torch.bfloat16
+    return DTYPES[precision_of(precision)]
 
 
 def deepspeed_config(recipe: Train, world_size: int) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def train(
 
     Raises:
         StoppedError: Stopped on a signal; all is saved.
-        RefusedError: A newer submission took over.
+        RefusedError: A newer submission took over, or the loss is no number any more.
     """
     recipe = _recipe_of(job)
     feed = Feed(recipe, job.place, image_size)
@@ -113,11 +116,28 @@ def train(
         lr = _set_lr(engine, recipe, feed.schedule, progress.step)
         loss = _step(engine, batches, collate)
         progress = feed.schedule.after(progress, feed.global_batch)
+        check_loss(loss, progress.step, recipe.precision)
         reporter.step(progress, loss, lr=lr, step_s=time.monotonic() - began, batches=batches)
-        if progress.step % recipe.checkpoint.every_steps == 0:
+        is_last = progress.step == feed.schedule.total_steps  # saved as the final one
+        if progress.step % recipe.checkpoint.every_steps == 0 and not is_last:
             keeper.save(progress)
     reporter.finished()
     keeper.save(progress, final=True)
+
+
+def check_loss(loss: float, step: int, precision: str) -> None:
+    """Refuses to train on, and to save, what a loss that is no number has spoilt.
+
+    In fp16 such a step is skipped: DeepSpeed lowers its loss scale, and raises at the lowest.
+
+    Raises:
+        RefusedError: The loss is infinite or not a number.
+    """
+    if not math.isfinite(loss) and precision != "fp16":
+        raise RefusedError(
+            f"the loss of step {step} is {loss}; nothing is saved after it: "
+            "lower lr, clip (clip_norm), or use precision bf16 or fp32"
+        )
 
 
 def _recipe_of(job: Job) -> Train:

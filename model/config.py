@@ -5,7 +5,7 @@ stands in `model.stages`. The true sizes are those of VideoChat2 (arXiv 2311.170
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from model.config_parsing import build, merge
@@ -152,6 +152,8 @@ class LanguageModelConfig:
     """mistral, llama or phi3; with `path` it forces the class, without it it is needed."""
     sizes: LanguageModelSizes | None = None
     """Sizes to build without weights (random, or on the meta device)."""
+    recompute: bool = False
+    """Recompute each layer's activations in the backward pass instead of keeping them."""
 
     def __post_init__(self) -> None:
         if self.architecture is not None and self.architecture not in ARCHITECTURES:
@@ -207,6 +209,14 @@ class ModelConfig:
     def num_visual_tokens(self) -> int:
         """Tokens that a clip takes in the language model's sequence."""
         return self.qformer.num_queries + self.qformer.num_extra_queries
+
+    def recomputing(self) -> "ModelConfig":
+        """Give the same model, of which what is deep recomputes its activations."""
+        return replace(
+            self,
+            video_encoder=replace(self.video_encoder, recompute=True),
+            language_model=replace(self.language_model, recompute=True),
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ModelConfig":

@@ -3,9 +3,11 @@
 Letters: B pairs here, N pairs on all ranks, Q query tokens, E width of the common space.
 Notable: pairs with the same index share a caption and are all positives. The gather sums
 gradients over ranks, so that after averaging they equal those of one process with the
-whole batch (the reference's are 1/world_size of that behind the gather).
+whole batch (the reference's are 1/world_size of that behind the gather). A rank that could
+not read a clip brings fewer pairs; the ranks tell each other how many.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,39 +19,51 @@ SMALLEST_WEIGHT = 1e-4
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, local: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
-        ctx.rows = len(local)
-        return _gathered(local)
+    def forward(ctx: Any, local: Tensor, rows: Sequence[int]) -> Tensor:  # noqa: ANN401 - torch's context
+        ctx.rows = rows
+        return _gathered(local, rows)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's context
         summed = gradient.clone().contiguous()
         distributed.all_reduce(summed)
-        first = distributed.get_rank() * ctx.rows
-        return summed[first : first + ctx.rows]
+        rank = distributed.get_rank()
+        first = sum(ctx.rows[:rank])
+        return summed[first : first + ctx.rows[rank]], None
 
 
-def gather_with_gradient(local: Tensor) -> Tensor:
-    """Stack a tensor of equal shape from all ranks; alone, give it back."""
+def rows_per_rank(local: Tensor) -> list[int]:
+    """Tell how many rows of a tensor each rank has; all ranks must ask."""
+    if not _many_ranks():
+        return [len(local)]
+    own = torch.tensor([len(local)], device=local.device)
+    rows = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(rows, own)
+    return [int(count) for count in torch.cat(rows).tolist()]
+
+
+def gather_with_gradient(local: Tensor, rows: Sequence[int]) -> Tensor:
+    """Stack a tensor from all ranks, of which each has `rows`; alone, give it back."""
     if not _many_ranks():
         return local
-    out: Tensor = _Gather.apply(local)  # type: ignore[no-untyped-call]
+    out: Tensor = _Gather.apply(local, rows)  # type: ignore[no-untyped-call]
     return out
 
 
-def gather(local: Tensor) -> Tensor:
-    """Stack a tensor of equal shape from all ranks, without gradient."""
-    return _gathered(local) if _many_ranks() else local
+def gather(local: Tensor, rows: Sequence[int]) -> Tensor:
+    """Stack a tensor from all ranks, of which each has `rows`, without gradient."""
+    return _gathered(local, rows) if _many_ranks() else local
 
 
 def similarity(video_BQE: Tensor, text_BE: Tensor, temperature: Tensor) -> Tensor:
     """Compare each video with each text.
 
     Returns:
-        (videos, texts): cosines over the temperature, averaged over the queries.
+        float32 (videos, texts): cosines over the temperature, averaged over the queries.
+        In half precision a cross entropy over thousands of pairs would lose its gradient.
     """
-    video_BQE = functional.normalize(video_BQE, dim=-1)
-    text_BE = functional.normalize(text_BE, dim=-1)
+    video_BQE = functional.normalize(video_BQE.float(), dim=-1)
+    text_BE = functional.normalize(text_BE.float(), dim=-1)
     return torch.einsum("bqe,te->bqt", video_BQE, text_BE).mean(dim=1) / temperature
 
 
@@ -90,7 +104,10 @@ def _many_ranks() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def _gathered(local: Tensor) -> Tensor:
-    parts = [torch.empty_like(local) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, local.contiguous())
-    return torch.cat(parts)
+def _gathered(local: Tensor, rows: Sequence[int]) -> Tensor:
+    """Pads to the longest, because a collective hangs or mixes up rows of unequal shapes."""
+    padded = local.new_zeros(max(rows), *local.shape[1:])
+    padded[: len(local)] = local
+    parts = [torch.empty_like(padded) for _ in rows]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])

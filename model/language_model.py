@@ -1,12 +1,14 @@
 """The causal language model from transformers, and its adapters from peft."""
 
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import inject_adapter_in_model
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -36,18 +38,16 @@ def build_language_model(
         cfg: With `path` the weights are loaded, else they are random. Under
             `torch.device("meta")` nothing takes memory, and of a folder only the
             configuration is read.
-        dtype: Type of the weights, float32 or bfloat16.
+        dtype: Type of the weights.
 
     Raises:
         ConfigError: The folder holds no model.
         WeightsError: The folder's weights are not those of the architecture.
     """
-    if cfg.path is not None:
-        return _load(Path(cfg.path), cfg.architecture, dtype)
-    if cfg.architecture is None or cfg.sizes is None:
-        raise ConfigError("language_model: give path, or architecture and sizes")
-    config = _config(cfg.architecture, cfg.sizes)
-    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    language_model = _bare(cfg, dtype)
+    if cfg.recompute:
+        _recompute_layers(language_model)
+    return language_model
 
 
 def add_lora(language_model: PreTrainedModel, cfg: LoraConfig) -> None:
@@ -73,6 +73,21 @@ def add_lora(language_model: PreTrainedModel, cfg: LoraConfig) -> None:
         # An adapter beside a tied lm_head troubles those who merge it; nobody does here.
         warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
         inject_adapter_in_model(peft_config, language_model)
+
+
+def _bare(cfg: LanguageModelConfig, dtype: torch.dtype) -> PreTrainedModel:
+    if cfg.path is not None:
+        return _load(Path(cfg.path), cfg.architecture, dtype)
+    if cfg.architecture is None or cfg.sizes is None:
+        raise ConfigError("language_model: give path, or architecture and sizes")
+    config = _config(cfg.architecture, cfg.sizes)
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+
+
+def _recompute_layers(language_model: PreTrainedModel) -> None:
+    """Not by transformers' own switch: in eval mode, where a frozen model is, it does nothing."""
+    for layer in cast(Any, language_model.base_model).layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
 
 def _config(architecture: str, sizes: LanguageModelSizes) -> PretrainedConfig:

@@ -16,6 +16,7 @@ from model.contrastive import (
     draw_negatives,
     gather,
     gather_with_gradient,
+    rows_per_rank,
     similarity,
 )
 from model.errors import SpliceError
@@ -66,7 +67,7 @@ class VideoTextPretraining(FreezableModule):
             idx_B: int64, equal for pairs that share a caption.
 
         Returns:
-            "vtc", "vtm", "caption" and their sum "loss": scalars.
+            "vtc", "vtm", "caption" and their sum "loss": float32 scalars.
         """
         with torch.no_grad():
             self.temperature.clamp_(TEMPERATURE_MIN, TEMPERATURE_MAX)
@@ -101,11 +102,14 @@ class VideoTextPretraining(FreezableModule):
     ) -> tuple[Tensor, Tensor]:
         """Give the contrastive loss over all ranks and the local similarities (videos, texts)."""
         video_BQE, text_BE = self.video_projection(queries_BQD), self.text_projection(text_BD)
+        rows = rows_per_rank(text_BE)
         everywhere = similarity(
-            gather_with_gradient(video_BQE), gather_with_gradient(text_BE), self.temperature
+            gather_with_gradient(video_BQE, rows),
+            gather_with_gradient(text_BE, rows),
+            self.temperature,
         )
         here = similarity(video_BQE.detach(), text_BE.detach(), self.temperature.detach())
-        return contrastive_loss(everywhere, gather(idx_B)), here
+        return contrastive_loss(everywhere, gather(idx_B, rows)), here
 
     def match(
         self,
@@ -132,7 +136,8 @@ class VideoTextPretraining(FreezableModule):
         queries = self.cfg.qformer.num_queries
         seen = torch.cat([hidden_BLD[:, :queries].mean(dim=1), hidden_BLD[:, queries]], dim=1)
         is_pair = torch.arange(len(seen), device=seen.device) < len(ids_BL)
-        losses = functional.cross_entropy(self.match_head(seen), is_pair.long(), reduction="none")
+        scores = self.match_head(seen).float()
+        losses = functional.cross_entropy(scores, is_pair.long(), reduction="none")
         counts = torch.cat([torch.ones_like(exists_B), exists_B, exists_B])
         return losses[counts].mean()
 
@@ -143,7 +148,7 @@ class VideoTextPretraining(FreezableModule):
         logits = self.qformer.caption_logits(states.past, ids_BL, text_mask_BL)
         labels_BL = ids_BL.masked_fill(text_mask_BL == 0, IGNORED_LABEL)
         return functional.cross_entropy(
-            logits[:, :-1].flatten(0, 1),
+            logits[:, :-1].flatten(0, 1).float(),
             labels_BL[:, 1:].flatten(),
             label_smoothing=self.cfg.pretraining.label_smoothing,
         )

@@ -15,6 +15,16 @@ Entry = Literal["language_model", "stage1", "stage2", "stage3"]
 Component = Literal["video_encoder", "qformer", "projector", "language_model"]
 
 
+_PARTS: dict[Entry, tuple[Component, ...]] = {
+    "language_model": (),
+    "stage1": ("video_encoder", "qformer"),
+    "stage2": ("video_encoder", "qformer", "projector", "language_model"),
+    "stage3": ("video_encoder", "qformer", "projector", "language_model"),
+}
+"""What `freeze` may name."""
+_UNFREEZABLE: dict[Entry, tuple[Component, ...]] = {"stage1": ("video_encoder",)}
+
+
 class Strict(BaseModel):
     """A frozen part of a pipeline file; a key it does not know is an error."""
 
@@ -89,7 +99,8 @@ class Train(Strict):
         zero_stage: DeepSpeed's ZeRO stage.
         recompute: Recompute activations in the backward pass to save memory.
         freeze: Components not trained, beside those the stage freezes anyway.
-        unfreeze: Components trained although the stage freezes them.
+        unfreeze: Components trained although the stage freezes them: `video_encoder` in
+            stage 1. The language model learns by adapters only.
         seed: Of data order, augmentation and dropout.
         workers: Data loader processes per rank.
         max_bad: Largest share of clips that may be unreadable.
@@ -127,6 +138,15 @@ class Train(Strict):
     def _has_a_batch(self) -> "Train":
         if self.global_batch is None and self.batch_per_gpu is None:
             raise ValueError("give global_batch, or batch_per_gpu, or both")
+        return self
+
+    @model_validator(mode="after")
+    def _names_parts_of_its_stage(self) -> "Train":
+        known = {"freeze": _PARTS[self.entry], "unfreeze": _UNFREEZABLE.get(self.entry, ())}
+        for key, names in {"freeze": self.freeze, "unfreeze": self.unfreeze}.items():
+            if wrong := [name for name in names if name not in known[key]]:
+                those = ", ".join(known[key]) or "nothing"
+                raise ValueError(f"{key}: {self.entry} can {key} {those}, not {wrong[0]}")
         return self
 
     def batch_shares(self, world_size: int) -> tuple[int, int]:

@@ -57,7 +57,7 @@ def chain_specs(material: Material) -> list[StageSpec]:
             "s3",
             parents=("s2",),
             init_from="s2",
-            **material.train("stage3", "train_qa.json", max_steps=3, zero_stage=2),
+            **material.train("stage3", "train_qa.json", max_steps=3, zero_stage=2, recompute=True),
         ),
         material.spec(
             "ev",

@@ -120,6 +120,17 @@ def test_pruning_never_removes_the_newest_valid_one(stage):
     assert checkpoint_folders(stage.checkpoints) == [torn[1], whole]
 
 
+def test_pruning_removes_what_a_killed_save_left(stage):
+    newest = save(stage, 8)
+    left = stage.checkpoints / ".step-00000006"
+    left.mkdir()
+    (left / "shard-0").write_text("half of a state")
+
+    prune(stage, keep=1)
+
+    assert list(stage.checkpoints.iterdir()) == [newest]
+
+
 def draws():
     """One number from each generator."""
     return random.random(), float(np.random.random()), float(torch.rand(()))

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from jobs.contract.events import EventWriter, read_story
 from jobs.contract.files import write_atomic
 from jobs.contract.manifest import Manifest, describe, write_manifest
 from jobs.contract.paths import AttemptKey
@@ -13,7 +14,7 @@ from jobs.contract.task import StageTask
 from jobs.data.mixing import MixedOrder
 from jobs.distributed import Place
 from jobs.stop import StopFlag
-from jobs.task import Job, RefusedError
+from jobs.task import Job, RefusedError, run_attempt
 from tests.jobs.running import run_stage, started
 
 SEED = 42
@@ -125,6 +126,17 @@ def test_unreadable_clips_are_left_out_until_they_are_too_many(material, run, tm
     assert "set 'with_broken': 3 of 24 clips are unreadable (allowed: 10%)" in attempt.story.message
 
 
+def test_ranks_stay_in_step_when_one_of_them_leaves_out_a_clip(material, run, tmp_path):
+    (first,) = batches(rows=48, global_batch=8, count=1)
+    data = with_broken_clips(material, tmp_path, 48, broken=[first[6]])
+    recipe = material.train("stage1", "-", data=data, max_bad=0.5, max_steps=2)
+
+    attempt = run_stage(run, material.spec("s1", **recipe))
+
+    assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == ([0, 0], "done", 2)
+    assert "left out broken.mp4 of set with_broken" in attempt.log(1)
+
+
 def job_of(run, **starts_from) -> Job:
     """A rank's view of an attempt of stage `s2`."""
     spec = StageSpec(run_id="r", stage="s2", model={"preset": "tiny"}, **starts_from)
@@ -157,3 +169,20 @@ def test_stage_is_refused_where_the_one_to_start_from_kept_no_weights(run):
 
     with pytest.raises(RefusedError, match=r"^stage s2: no final weights of stage s1$"):
         job_of(run, init_from="s1").initial_weights()
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}"])
+def test_unreadable_specification_is_refused_with_an_event(run, text):
+    task = StageTask(run.root, "s1", 1, "token")
+    folder, key = run.stage("s1"), AttemptKey("token", 0)
+    folder.root.mkdir(parents=True)
+    if text is not None:
+        folder.spec.write_text(text)
+    events = EventWriter(folder.events_file(key))
+
+    code = run_attempt(task, run, Place(key, 0, 0, 1, ("here",)), StopFlag(), events)
+
+    events.close()
+    story = read_story(folder.events_file(key))
+    assert (code, story.outcome, story.exit_code) == (93, "refused", 93)
+    assert story.message.startswith("spec.json: ")

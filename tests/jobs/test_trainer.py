@@ -3,10 +3,13 @@
 import json
 
 import pytest
+import torch
 
+from jobs.contract.events import read_events
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import Train
-from jobs.trainer import deepspeed_config
+from jobs.task import RefusedError
+from jobs.trainer import check_loss, deepspeed_config, language_model_dtype
 from tests.jobs.running import run_stage
 
 MEASURED = 1e-6
@@ -66,3 +69,34 @@ def test_deepspeed_is_told_the_batch_and_never_to_build_an_optimizer():
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
     }
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+)
+def test_language_model_has_the_precision_that_was_asked_for(precision, dtype):
+    assert language_model_dtype(precision) == dtype
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_loss_that_is_no_number_is_refused(loss):
+    with pytest.raises(RefusedError, match=rf"^the loss of step 7 is {loss}; nothing is saved"):
+        check_loss(loss, 7, "bf16")
+
+
+def test_loss_that_overflows_in_fp16_is_left_to_the_loss_scale():
+    check_loss(float("inf"), 7, "fp16")
+
+
+@pytest.mark.slow
+def test_run_whose_loss_is_lost_ends_as_refused_and_every_rank_says_so(material, run):
+    pairs = material.train("stage1", "train_pairs.json", lr=1e30, lr_floor=1)
+
+    attempt = run_stage(run, material.spec("s1", **pairs))
+
+    (told,) = read_events(attempt.folder.events_file(attempt.key, rank=1))
+    assert (attempt.codes, attempt.story.outcome) == ([93, 93], "refused")
+    assert told.fields["outcome"] == "refused"
+    assert told.fields["message"].startswith("the loss of step 2 is nan")
+    assert not attempt.folder.checkpoints.exists()

@@ -107,3 +107,25 @@ def test_unknown_target_is_named(tiny):
 
     with pytest.raises(ConfigError, match="Phi3ForCausalLM has no layer 'q_proj'"):
         add_lora(model, replace(tiny.lora, targets=("q_proj",)))
+
+
+def passes_through_the_first_layer(*, recompute):
+    """How often its feed-forward part runs in a training step, and the gradient of the input."""
+    torch.manual_seed(0)
+    config = LanguageModelConfig(architecture="mistral", sizes=SIZES, recompute=recompute)
+    model = build_language_model(config).eval().requires_grad_(requires_grad=False)
+    passes = []
+    model.base_model.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+    embedded = model.get_input_embeddings()(IDS).requires_grad_()
+
+    model(inputs_embeds=embedded, use_cache=False).logits.sum().backward()
+
+    return len(passes), embedded.grad
+
+
+def test_frozen_model_that_recomputes_runs_each_layer_again_and_has_the_same_gradient():
+    kept, gradient = passes_through_the_first_layer(recompute=False)
+    again, same_gradient = passes_through_the_first_layer(recompute=True)
+
+    assert (kept, again) == (1, 2)
+    assert torch.equal(gradient, same_gradient)

@@ -91,3 +91,9 @@ def test_caption_loss_ignores_padding(stage1, pairs):
     longer = torch.nn.functional.pad(ids, (0, 3)), torch.nn.functional.pad(mask, (0, 3))
 
     assert torch.allclose(stage1.caption(states, ids, mask), stage1.caption(states, *longer))
+
+
+def test_losses_are_single_precision_in_a_model_of_half(stage1, pairs):
+    losses = stage1.bfloat16()(*pairs)
+
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}

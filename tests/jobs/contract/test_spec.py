@@ -72,3 +72,27 @@ def test_specification_with_an_unknown_key_is_refused(tmp_path):
 
     with pytest.raises(ValidationError, match="hours"):
         StageSpec.read(path)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"entry": "stage1", "freeze": ["projector"]},
+            "freeze: stage1 can freeze video_encoder, qformer, not projector",
+        ),
+        (
+            {"entry": "stage2", "unfreeze": ["language_model"]},
+            "unfreeze: stage2 can unfreeze nothing, not language_model",
+        ),
+    ],
+)
+def test_part_that_the_stage_cannot_freeze_or_unfreeze_is_refused(parts, message):
+    with pytest.raises(ValidationError, match=message):
+        recipe(global_batch=8, **parts)
+
+
+def test_stage_1_may_train_the_video_encoder():
+    trained = recipe(global_batch=8, entry="stage1", unfreeze=["video_encoder"])
+
+    assert trained.unfreeze == ("video_encoder",)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from jobs.data.annotations import open_set, read_items
+from jobs.data.annotations import MEDIA_CHECKED, open_set, read_items
 from jobs.data.errors import AnnotationsError
 from jobs.data.items import CaptionItem, ChoiceItem, ConversationItem, MediaSet, Turn
 
@@ -121,6 +121,24 @@ def test_missing_media_file_is_named_with_its_root(write, tmp_path):
     faults = faults_of(open_set, write(rows), tmp_path)
 
     assert faults == [(1, "video", f"no file 'b.mp4' under the media root {tmp_path}")]
+
+
+def test_of_a_large_set_only_a_part_of_the_media_is_looked_for(write, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    rows = [{"video": "a.mp4", "caption": "x"}] * (2 * MEDIA_CHECKED)
+    rows[1] = {"video": "not looked for.mp4", "caption": "x"}
+
+    found = open_set(write(rows), tmp_path)
+
+    assert len(found.items) == 2 * MEDIA_CHECKED
+
+
+def test_wrong_media_root_of_a_large_set_is_noticed(write, tmp_path):
+    rows = [{"video": "a.mp4", "caption": "x"}] * (2 * MEDIA_CHECKED)
+
+    faults = faults_of(open_set, write(rows), tmp_path)
+
+    assert [row for row, _, _ in faults] == list(range(0, 2 * MEDIA_CHECKED, 2))
 
 
 def test_set_of_mixed_kinds_is_refused(write, tmp_path):
