@@ -90,9 +90,11 @@ def _dispatch(argv: list[str]) -> int:
     command = importlib.import_module(f"launcher.commands.{chosen}")
     command.add_arguments(subparsers[chosen])
     try:
-        args = parser.parse_args(argv)
+        args, unknown = parser.parse_known_args(argv)
     except SystemExit as done:  # after --help
         return int(done.code or 0)
+    if unknown:  # the command's help is of use here, not the program's
+        subparsers[chosen].error(f"unrecognized arguments: {' '.join(unknown)}")
     code: int = command.run(args)
     return code
 

@@ -130,10 +130,11 @@ class Follower:
         stages = self.look().stages
         if _is_any_live(stages):
             self.say("stopping: the running stage saves first; Ctrl-C again leaves it to itself")
-        for row in stages:
-            if row.state in _LIVE and row.submissions[-1].slurm_id is not None:
-                self.cluster.stop(row.submissions[-1].slurm_id)
         while _is_any_live(stages):
+            # Each time anew: a job that has only begun to start does not hear it yet.
+            for row in stages:
+                if row.state in _LIVE and row.submissions[-1].slurm_id is not None:
+                    self.cluster.stop(row.submissions[-1].slurm_id)
             time.sleep(min(self.every_s, 0.5))
             stages = self.look().stages
 

@@ -1,6 +1,7 @@
 """Finds the ledger, and in it the run that a command is about."""
 
 import os
+import shlex
 from pathlib import Path
 
 from db.engine import ledger_url
@@ -15,6 +16,19 @@ _LISTED = 10
 def runs_folder(given: Path | None) -> Path:
     """The folder of runs: as given, else `LAUNCHER_RUNS`, else `runs` where one stands."""
     return given or Path(os.environ.get("LAUNCHER_RUNS") or "runs")
+
+
+def next_command(command: str, folder: Path) -> str:
+    """What to type here to come back to a run, such as `python -m launcher watch ID`.
+
+    Args:
+        command: `watch`, or `status --run`.
+        folder: The run's; where it would not be looked for, the command says so.
+    """
+    is_default = folder.parent == runs_folder(None).absolute()
+    known = is_default or bool(os.environ.get("LAUNCHER_LEDGER"))
+    where = "" if known else f" --runs {shlex.quote(str(folder.parent))}"
+    return f"python -m launcher {command} {folder.name}{where}"
 
 
 def open_ledger(folder: Path | None) -> Ledger:
@@ -42,5 +56,5 @@ def find_run(ledger: Ledger, start: str | None) -> Run:
     matches = [run_id for run_id in known if start and run_id.startswith(start)]
     listed = ", ".join((matches or known)[:_LISTED])
     if matches:
-        raise UsageError(f"--run {start}: several runs begin so: {listed}; give more of it")
-    raise UsageError(f"--run {start}: no such run; known, newest first: {listed}")
+        raise UsageError(f"run {start!r}: several begin so: {listed}; give more of it")
+    raise UsageError(f"no run {start!r}; known, newest first: {listed}")

@@ -6,6 +6,7 @@ hands each job over under that token before the ledger learns its Slurm id.
 """
 
 import getpass
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,13 +19,15 @@ from jobs.contract.files import write_atomic
 from jobs.contract.manifest import CheckpointFile
 from jobs.contract.paths import RunFolder
 from launcher.cluster.base import Cluster, JobRequest, SubmitError
-from launcher.errors import ClusterError, UsageError
+from launcher.errors import ClusterError, LauncherError, UsageError
+from launcher.findings import findings
 from launcher.intent import frozen_settings, job_request, new_token, stage_spec, write_fence
-from launcher.pipeline import Pipeline, missing_inputs
+from launcher.pipeline import Pipeline
 from launcher.plan import PlannedStage, make_plan
 from launcher.reconcile.observe import SeenCheckpoint
 from launcher.reconcile.record import checkpoint_row, settle_run
-from launcher.reuse import check_reused, write_done_marker
+from launcher.reuse import write_done_marker
+from launcher.runs import next_command
 from launcher.snapshot import Code, identify_code, new_run_folder, take_snapshot
 
 Clock = Callable[[], float]
@@ -100,17 +103,6 @@ def preview(pipeline: Pipeline, cluster: Cluster) -> list[tuple[PlannedStage, Jo
     return shown
 
 
-def findings(pipeline: Pipeline) -> tuple[dict[str, CheckpointFile], list[str]]:
-    """The verified weights of reused stages, and all that keeps the pipeline from being run."""
-    missing = missing_inputs(pipeline)
-    reused, wrong = check_reused(pipeline)
-    gone = {
-        stage.name for stage in pipeline.stages if stage.reuse and not stage.reuse.path.exists()
-    }
-    keys = tuple(f"stages.{name}.reuse" for name in gone)  # said once, by missing_inputs
-    return reused, missing + [line for line in wrong if not keys or not line.startswith(keys)]
-
-
 def prepare(pipeline: Pipeline, cluster: Cluster) -> Prepared:
     """Checks all that can be checked before anything is written.
 
@@ -125,12 +117,23 @@ def prepare(pipeline: Pipeline, cluster: Cluster) -> Prepared:
 
 
 def create_run(prepared: Prepared, cluster: Cluster, ledger: Ledger, clock: Clock) -> NewRun:
-    """Writes the run folder, then all rows of the run in one transaction."""
+    """Writes the run folder, then all rows of the run in one transaction.
+
+    Raises:
+        LauncherError: The folder cannot be made or written; it is gone again.
+    """
     now = clock()
     pipeline, code = prepared.pipeline, prepared.code
     folder = new_run_folder(pipeline.runs, pipeline.name, now)
     run_id = folder.root.name
-    seen = _write_folder(prepared, folder, run_id)
+    try:
+        seen = _write_folder(prepared, folder, run_id)
+    except OSError as error:
+        shutil.rmtree(folder.root, ignore_errors=True)
+        raise LauncherError(
+            f"{folder.root}: the run's folder cannot be written: {error.strerror or 'no copy'}; "
+            "nothing was submitted: make room there, or set LAUNCHER_RUNS to another folder"
+        ) from error
     tokens = {planned.stage.name: new_token() for planned in prepared.jobs}
     run = Run(
         id=run_id,
@@ -276,6 +279,6 @@ def _what_now(error: SubmitError, run: NewRun) -> str:
         f"{error}. Run {run.id} exists; {handed or 'no job was submitted'}; without a job: {left}."
     )
     if not error.refused:
-        return f"{told} Next: python -m launcher status --run {run.id}"
+        return f"{told} Next: {next_command('status --run', run.folder.root)}"
     cancel = f"scancel {' '.join(run.slurm_ids.values())}; " if run.slurm_ids else ""
     return f"{told} Next: {cancel}correct the pipeline and submit it again"

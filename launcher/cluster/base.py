@@ -148,6 +148,8 @@ class Cluster(Protocol):
     def stop(self, slurm_id: str) -> None:
         """Asks a job to save and end; it is not waited for. Unknown jobs are passed over.
 
+        Again is harmless, and needed where the job had only begun to start.
+
         Raises:
             ClusterError: The cluster did not answer.
         """

@@ -53,15 +53,17 @@ def _queue_row(line: str) -> JobRow:
     # For a job that waits squeue tells when it *may* start; for one that runs, when it must end.
     waits = meaning(word) in (Meaning.PENDING, Meaning.HELD, Meaning.REQUEUED)
     live = is_live_in_queue(word)
+    # A job that was cancelled while it waited goes on telling what it had waited for.
+    silent = reason in _NOTHING or meaning(word) is Meaning.CANCELLED
     return JobRow(
         slurm_id=slurm_id,
         restart=int(restarts),
         name=name,
         word=word,
-        reason="" if reason in _NOTHING else reason,
+        reason="" if silent else reason,
         nodes="" if nodes in _NOTHING else nodes,
         queued_at=_queued_at(queued, eligible, int(restarts)),
-        started_at=None if waits else _time(started),
+        started_at=None if waits else _started_at(started, nodes),
         ended_at=None if live else _time(ended),
         exit_code=None if live else _wait_status(code)[0],
         signal=None if live else _wait_status(code)[1],
@@ -107,7 +109,7 @@ def _history_rows(lines: Iterable[list[str]]) -> Iterable[JobRow]:
             reason=f"by user {cancelled_by}" if cancelled_by else "",
             nodes="" if nodes in _NOTHING else nodes,
             queued_at=_queued_at(queued, eligible, restart),
-            started_at=_time(started),
+            started_at=_started_at(started, nodes),
             ended_at=_time(ended),
             exit_code=None if _time(ended) is None else _number(exit_code),
             signal=_number(killed_by) or None,
@@ -122,6 +124,11 @@ def _queued_at(submitted: str, eligible: str, restart: int) -> float | None:
     Slurm imposes.
     """
     return _time(submitted if restart else eligible)
+
+
+def _started_at(started: str, nodes: str) -> float | None:
+    """When a job got its nodes; one that ended without any is said to have started at its end."""
+    return None if nodes in _NOTHING else _time(started)
 
 
 def _time(text: str) -> float | None:

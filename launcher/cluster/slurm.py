@@ -16,6 +16,8 @@ from launcher.errors import ClusterError
 TIMED_OUT = 124
 """How timeout(1) ends when it had to."""
 _SILENCE = ("Unable to contact", "Socket timed out", "Zero Bytes", "Connection refused")
+_NO_CLUSTER = "Could not establish a configuration source"
+"""Slurm's programs are here, but no slurm.conf."""
 _LEAKING = ("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_")
 
 
@@ -48,7 +50,7 @@ class SlurmCluster:
         from launcher.cluster.submitit_slurm import Executor  # noqa: PLC0415
 
         if shutil.which("sbatch") is None:
-            raise SubmitError(_no_sbatch(request), refused=True)
+            raise SubmitError(_not_here(request, "sbatch is not on PATH"), refused=True)
         executor = Executor(request, sbatch_timeout_s=self._sbatch_timeout_s)
         executor.save_task(request.task)
         try:
@@ -158,14 +160,17 @@ def _submit_error(request: JobRequest, error: Exception) -> SubmitError:
             "look with `python -m launcher status` when Slurm answers again",
             refused=False,
         )
+    if _NO_CLUSTER in said:
+        why = "sbatch finds no slurm.conf, neither by SLURM_CONF nor at its usual place"
+        return SubmitError(_not_here(request, why), refused=True)
     return SubmitError(
         f"stage {request.stage}: {said}; Slurm refused it: correct the stage's `cluster` settings",
         refused=True,
     )
 
 
-def _no_sbatch(request: JobRequest) -> str:
+def _not_here(request: JobRequest, why: str) -> str:
     return (
-        f"stage {request.stage}: sbatch is not on PATH; run the launcher on a login node of the "
-        "cluster, or here with --set cluster.backend=local"
+        f"stage {request.stage}: {why}; run the launcher on a login node of the cluster, or here "
+        "with --set cluster.backend=local"
     )

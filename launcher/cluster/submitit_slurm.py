@@ -9,16 +9,11 @@ import submitit
 from submitit.core.utils import DelayedSubmission
 
 from launcher.cluster.base import JobRequest
-from launcher.errors import UsageError
 from launcher.pipeline import ClusterSettings
 
 STRAGGLER_S = 120
 """How long a job's other ranks may outlive the first that ended: they would wait for it in
 their next collective until its time-out, holding the nodes."""
-
-
-_OURS = {"array", "dependency", "error", "job-name", "open-mode", "output", "signal"}
-"""Options of sbatch that the launcher's own working depends on."""
 
 
 class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not typed for mypy
@@ -113,9 +108,4 @@ def _further(request: JobRequest) -> dict[str, str | int | bool]:
     if request.settings.reservation:
         ours["reservation"] = request.settings.reservation
     theirs = {name.replace("_", "-"): value for name, value in request.settings.sbatch.items()}
-    if taken := sorted(_OURS & theirs.keys()):
-        raise UsageError(
-            f"stage {request.stage}: cluster.sbatch.{taken[0]}: the launcher sets this itself; "
-            "leave it out"
-        )
     return {name: value for name, value in (ours | theirs).items() if value is not False}

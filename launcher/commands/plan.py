@@ -3,18 +3,19 @@
 import argparse
 from pathlib import Path
 
+from launcher.findings import findings
 from launcher.pipeline import load_pipeline
 from launcher.plan import make_plan
 from launcher.show.console import open_screen
 from launcher.show.plan import plan_json, show_plan
-from launcher.submit import findings
 
 DESCRIPTION = """\
   launcher plan pipeline.yaml
   launcher plan pipeline.yaml --set cluster.nodes=2 --json
 
 Shows the stages in order, with their nodes, GPUs, expected wall-clock and GPU-hours.
-Reads the pipeline file and nothing else; input files that are missing are listed below.
+What would keep it from being submitted is listed below: files that are missing, and weights to
+reuse that do not fit the model.
 """
 
 

@@ -9,10 +9,11 @@ from db.ledger import Ledger
 from launcher.cluster import Cluster, open_cluster
 from launcher.commands.watch import LOCAL_EVERY_S, follow
 from launcher.errors import UsageError
+from launcher.findings import findings
 from launcher.pipeline import Pipeline, load_pipeline, start_from
 from launcher.show.console import Screen, open_screen
 from launcher.show.submit import jobs_json, preview_json, show_jobs, show_preview
-from launcher.submit import backend_of, create_run, findings, prepare, preview, submit_jobs
+from launcher.submit import backend_of, create_run, prepare, preview, submit_jobs
 
 DESCRIPTION = """\
   launcher submit pipeline.yaml

@@ -25,6 +25,7 @@ A run on this machine is also driven: the next stage starts when its parents are
 stage that was interrupted goes on from its checkpoint. Ctrl-C stops such a run after a save.
 """
 INTERRUPTED = 130
+DAY_S = 86400
 LOCAL_EVERY_S = 1.0
 """Looking costs nothing where no scheduler is asked."""
 
@@ -35,9 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", help="the run, or how its id begins (the newest)")
     add_run_arguments(parser)
     parser.add_argument(
-        "--every", type=float, default=10.0, metavar="S", help="seconds between two looks (10)"
+        "--every", type=_seconds, default=10.0, metavar="S", help="seconds between two looks (10)"
     )
     parser.add_argument("--json", action="store_true", help="print the end as JSON")
+
+
+def _seconds(text: str) -> float:
+    """A pause that is one: each look asks the scheduler."""
+    seconds = float(text) if text.replace(".", "", 1).isdecimal() else 0.0
+    if not LOCAL_EVERY_S <= seconds <= DAY_S:
+        raise argparse.ArgumentTypeError(f"{text}: give a number of seconds, at least 1")
+    return seconds
 
 
 def run(args: argparse.Namespace) -> int:

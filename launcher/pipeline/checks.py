@@ -13,6 +13,26 @@ from launcher.pipeline.units import format_duration
 KINDS: Final[tuple[StageKind, ...]] = ("reuse", "train", "evaluate")
 _CONTINUES: Final = ("stage2", "stage3")
 """Entries that start from another stage's weights."""
+_OWN_KEYS: Final = {
+    "account": "account",
+    "constraint": "constraint",
+    "cpus-per-task": "cpus_per_task",
+    "exclude": "exclude",
+    "gpus-per-node": "gpus_per_node",
+    "mem": "mem",
+    "nodes": "nodes",
+    "ntasks-per-node": "tasks_per_node",
+    "partition": "partition",
+    "qos": "qos",
+    "reservation": "reservation",
+    "time": "time_limit",
+}
+"""Options of sbatch that have a key of their own, which the ledger and the jobs go by."""
+_TAKEN: Final = (
+    *("array", "dependency", "error", "job-name", "no-requeue", "open-mode", "output"),
+    *("requeue", "signal"),
+)
+"""Options of sbatch that the launcher's own working depends on."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +190,14 @@ def _check_cluster(document: Document, draft: Draft) -> None:
     if settings.cpus_per_gpu and settings.cpus_per_task:
         text = "Slurm takes either cpus_per_gpu or cpus_per_task; remove one"
         _fault_cluster(document, draft, "cpus_per_task", text)
+    for option in settings.sbatch:
+        name = option.replace("_", "-")
+        if name in _OWN_KEYS:
+            text = f"'{option}' has a key of its own; write cluster.{_OWN_KEYS[name]} instead"
+            _fault_cluster(document, draft, "sbatch", text)
+        elif name in _TAKEN:
+            text = f"the launcher sets '{option}' itself; leave it out"
+            _fault_cluster(document, draft, "sbatch", text)
 
 
 def _fault_cluster(document: Document, draft: Draft, key: str, text: str) -> None:

@@ -40,7 +40,7 @@ class ClusterSettings:
             `signal_lead`.
         setup: Shell lines that run before the job.
         python: Python on the nodes. Default: the one that runs the launcher.
-        sbatch: Further options of sbatch, given as they are.
+        sbatch: Further options of sbatch, long names, given as they are.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -126,7 +126,7 @@ class Stage:
         init_from: The parent whose final weights it starts from. Default: the first of
             `needs` that has weights.
         resumable: A stopped attempt can be continued.
-        line: Where the pipeline file defines it.
+        line: Where the pipeline file defines it; 0: it was given on the command line.
     """
 
     name: str

@@ -28,7 +28,6 @@ def start_from(pipeline: Pipeline, stage: str, init: Path) -> Pipeline:
         kind="reuse",
         cluster=NO_JOB,
         reuse=Reuse(init.absolute()),
-        line=pipeline.stage(first.init_from).line,
     )
     changed = {given.name: given, stage: replace(first, needs=(given.name,))}
     stages = tuple(changed.get(old.name, old) for old in pipeline.stages)

@@ -8,6 +8,7 @@ from db.schema import StageRun
 from db.states import StageKind, StageState
 from jobs.contract.events import read_story
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
+from launcher.runs import next_command
 from launcher.show.console import Screen
 from launcher.show.status import metrics_table, show_status, status_json
 from launcher.view import Learned, view_stages
@@ -40,29 +41,26 @@ def show_end(
         show_status(screen, run, views, at=at)
         if metrics:
             screen.result("", metrics_table(metrics))
+    again = next_command("watch", Path(run.folder))
     for row in stages:
         if row.state is StageState.FAILED:
             screen.say(f"stage {row.stage} failed; its output: {_output(row)}")
         elif row.state is StageState.INTERRUPTED:
-            screen.say(f"stage {row.stage} was interrupted; go on: {watch_command(run.id)}")
+            screen.say(f"stage {row.stage} was interrupted; go on: {again}")
 
 
 def show_left(screen: Screen, stages: Sequence[StageRun]) -> None:
     """Says what a run does after Ctrl-C, and how to go on."""
     run = stages[0].run
+    again = next_command("watch", Path(run.folder))
     live = [row.stage for row in stages if row.state in _LIVE]
     held = all(row.cluster == "slurm" for row in stages)
     if live and held:
-        screen.say(f"run {run.id} goes on in Slurm; follow it again: {watch_command(run.id)}")
+        screen.say(f"run {run.id} goes on in Slurm; follow it again: {again}")
     elif live:
-        screen.say(f"stage {live[0]} was left running; go on: {watch_command(run.id)}")
+        screen.say(f"stage {live[0]} was left running; go on: {again}")
     else:
-        screen.say(f"run {run.id} is stopped; go on: {watch_command(run.id)}")
-
-
-def watch_command(run_id: str) -> str:
-    """What to type to follow a run."""
-    return f"python -m launcher watch {run_id}"
+        screen.say(f"run {run.id} is stopped; go on: {again}")
 
 
 def read_metrics(stages: Sequence[StageRun]) -> Metrics:

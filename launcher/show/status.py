@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
@@ -24,10 +25,13 @@ _COLOURS = {
 }
 _LEFT = ("stage", "state", "Slurm id")
 _RIGHT = ("attempts", "step", "lost", "wall-clock", "queued", "GPU-h", "checkpoint", "ETA")
+_SPARE = ("lost", "queued", "GPU-h", "attempts", "checkpoint")
+"""Columns that a narrow terminal goes without, the first of them first."""
+_WIDE = 1000
 
 
 def show_status(screen: Screen, run: Run, views: Sequence[StageView], *, at: float | None) -> None:
-    """Shows the table, and below it which run it is and how fresh it is.
+    """Shows the table, and below it the causes, which run it is and how fresh this is.
 
     Args:
         screen: Where to.
@@ -38,42 +42,58 @@ def show_status(screen: Screen, run: Run, views: Sequence[StageView], *, at: flo
     when = time.strftime("%H:%M:%S", time.localtime(at)) if at is not None else "not refreshed"
     dirty = " with changes" if run.code_dirty else ""
     screen.result(
-        status_table(views),
+        _fitting_table(screen.out, views),
+        *(escape(f"{view.stage}: {view.cause}") for view in views if view.cause),
         "",
         escape(f"run {run.id} ({run.name}), {run.state}; {when}; code {run.code_sha[:12]}{dirty}"),
     )
 
 
-def status_table(views: Sequence[StageView]) -> Table:
-    """One row a stage."""
-    table = Table(box=None, pad_edge=False)
-    for name in _LEFT:
-        table.add_column(name, no_wrap=True)
-    for name in _RIGHT:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("cause", overflow="fold")
-    for view in views:
-        table.add_row(*_row(view))
+def _fitting_table(console: Console, views: Sequence[StageView]) -> Table:
+    """The table with as many columns as can be shown whole."""
+    for count in range(len(_SPARE) + 1):
+        table = status_table(views, without=_SPARE[:count])
+        needed = console.measure(table, options=console.options.update_width(_WIDE)).maximum
+        if needed <= console.width:
+            break
     return table
 
 
-def _row(view: StageView) -> list[str]:
+def status_table(views: Sequence[StageView], *, without: Sequence[str] = ()) -> Table:
+    """One row a stage.
+
+    Args:
+        views: The stages.
+        without: Columns to leave out.
+    """
+    table = Table(box=None, pad_edge=False)
+    shown = [name for name in (*_LEFT, *_RIGHT) if name not in without]
+    for name in shown:
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+    for view in views:
+        cells = _cells(view)
+        table.add_row(*(cells[name] for name in shown))
+    return table
+
+
+def _cells(view: StageView) -> dict[str, str]:
+    """The cells of a stage by column, as rich's markup."""
     colour = _COLOURS.get(view.state)
     state = f"[{colour}]{view.state}[/]" if colour else str(view.state)
     has_job = view.state is not StageState.REUSED
-    cells = [
-        view.slurm_id or "-",
-        str(view.attempts) if has_job else "-",
-        steps(view),
-        str(view.steps_lost) if view.attempts else "-",
-        duration(view.wall_clock_s) if view.attempts else "-",
-        duration(view.queued_s) if view.slurm_id else "-",
-        f"{view.gpu_hours:.2f}" if view.gpu_hours else "-",
-        _checkpoint(view),
-        duration(view.eta_s) if view.eta_s is not None else "-",
-        view.cause or "",
-    ]
-    return [escape(view.stage), state, *map(escape, cells)]
+    return {
+        "stage": escape(view.stage),
+        "state": state,
+        "Slurm id": escape(view.slurm_id or "-"),
+        "attempts": str(view.attempts) if has_job else "-",
+        "step": steps(view),
+        "lost": str(view.steps_lost) if view.attempts else "-",
+        "wall-clock": duration(view.wall_clock_s) if view.attempts else "-",
+        "queued": duration(view.queued_s) if view.slurm_id else "-",
+        "GPU-h": f"{view.gpu_hours:.2f}" if view.gpu_hours else "-",
+        "checkpoint": _checkpoint(view),
+        "ETA": duration(view.eta_s) if view.eta_s is not None else "-",
+    }
 
 
 def steps(view: StageView) -> str:

@@ -9,8 +9,8 @@ from rich.table import Table
 from launcher.cluster.base import JobRequest
 from launcher.pipeline import Pipeline
 from launcher.plan import PlannedStage
+from launcher.runs import next_command
 from launcher.show.console import Screen
-from launcher.show.end import watch_command
 from launcher.submit import NewRun
 
 Preview = Sequence[tuple[PlannedStage, JobRequest, str]]
@@ -49,7 +49,8 @@ def preview_json(preview: Preview, findings: Sequence[str]) -> dict[str, Any]:
 def show_jobs(screen: Screen, pipeline: Pipeline, run: NewRun) -> None:
     """Shows the jobs of a run that has been submitted, and what to type next."""
     screen.result(jobs_table(pipeline, run), "", escape(f"run {run.id} in {run.folder.root}"))
-    screen.say(f"next: {watch_command(run.id)}    or: python -m launcher status")
+    watch, status = (next_command(word, run.folder.root) for word in ("watch", "status --run"))
+    screen.say(f"next: {watch}    or: {status}")
 
 
 def jobs_table(pipeline: Pipeline, run: NewRun) -> Table:

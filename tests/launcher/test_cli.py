@@ -123,6 +123,15 @@ def test_help_imports_nothing_heavy():
         (["sumbit"], "no command 'sumbit'; did you mean 'submit'? known: " + ", ".join(COMMANDS)),
         (["--colour"], "launcher: unrecognized arguments: --colour; see launcher --help"),
         (
+            ["status", "--verbos"],
+            "launcher status: unrecognized arguments: --verbos; see launcher status --help",
+        ),
+        (
+            ["watch", "--every", "-1"],
+            "launcher watch: argument --every: -1: give a number of seconds, at least 1; "
+            "see launcher watch --help",
+        ),
+        (
             ["plan"],
             "launcher plan: the following arguments are required: pipeline; "
             "see launcher plan --help",

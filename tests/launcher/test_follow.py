@@ -152,6 +152,18 @@ def test_ctrl_c_lets_the_running_stage_save_and_watch_goes_on_from_there(
     ]
 
 
+def test_ctrl_c_before_the_stage_can_hear_it_interrupts_it_all_the_same(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path)
+    follower = start(pipeline, Pretending(LocalCluster(), steps=1000))
+    thread = when(lambda: states(open_ledger(pipeline))["second"] == "pending", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        follower.drive(pipeline)
+    thread.join()
+
+    assert states(open_ledger(pipeline))["second"] == "interrupted"
+
+
 def test_new_submission_has_a_new_fence_in_the_run_folder(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path)
     follower = start(pipeline, Pretending(LocalCluster(), die="second"))

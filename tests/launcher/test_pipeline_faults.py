@@ -127,6 +127,17 @@ def swapped(old, new):
             "20: stages.the third: must match ^[A-Za-z0-9_-]+$, not 'the third'",
         ),
         (
+            "  nodes: 2",
+            "  nodes: 2\n  sbatch: {ntasks-per-node: 3}",
+            "5: cluster.sbatch: 'ntasks-per-node' has a key of its own; write "
+            "cluster.tasks_per_node instead",
+        ),
+        (
+            "  nodes: 2",
+            "  nodes: 2\n  sbatch: {job_name: mine}",
+            "5: cluster.sbatch: the launcher sets 'job_name' itself; leave it out",
+        ),
+        (
             "lr: 1e-4",
             "lr: 0",
             "16: stages.second.train.lr: must be greater than 0, not 0",

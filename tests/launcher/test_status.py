@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from db.engine import ledger_url
+from db.ledger import Ledger
+from db.queries import stages_of
 from jobs.contract.events import EventWriter
 from jobs.contract.paths import AttemptKey
 from launcher.cli import main
@@ -121,13 +124,48 @@ def test_table_has_a_line_a_stage(run: NewRun, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("run")
+def test_narrow_terminal_leaves_columns_out_and_cuts_no_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "64")
+
+    _, out, _ = status(capsys, "--no-refresh")
+
+    assert out.splitlines()[0].split() == [
+        "stage",
+        "state",
+        "Slurm",
+        "id",
+        "step",
+        "wall-clock",
+        "checkpoint",
+        "ETA",
+    ]
+    assert "…" not in out
+
+
+def test_cause_stands_below_the_table_whole(
+    run: NewRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "64")
+    cause = "sbatch: invalid partition specified: nope, and whatever else it had to say about it"
+    with Ledger.open(ledger_url(run.folder.root.parent, {}), create=False).write() as session:
+        submission = stages_of(session, run.id)[2].submissions[-1]
+        submission.slurm_id, submission.error = None, cause
+
+    _, out, _ = status(capsys, "--no-refresh")
+
+    assert f"middle: {cause}" in out.splitlines()
+
+
+@pytest.mark.usefixtures("run")
 def test_unknown_run_is_a_fault_that_lists_the_known(
     run: NewRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = status(capsys, "--run", "nothing")
 
     assert (code, out) == (2, "")
-    assert err == f"error: --run nothing: no such run; known, newest first: {run.id}\n"
+    assert err == f"error: no run 'nothing'; known, newest first: {run.id}\n"
 
 
 def test_beginning_of_an_id_is_enough(run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """A submitted run: its folder, its rows, its jobs, and what is left when a job is refused."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from jobs.contract.manifest import done_marker
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import StageSpec
 from launcher.cluster import LocalCluster, SlurmCluster
-from launcher.errors import ClusterError, UsageError
+from launcher.errors import ClusterError, LauncherError, UsageError
+from launcher.findings import findings
 from launcher.pipeline import load_pipeline, start_from
-from launcher.submit import backend_of, create_run, findings, prepare, preview, submit_jobs
+from launcher.submit import backend_of, create_run, prepare, preview, submit_jobs
 from tests.launcher.paper import Paper
 from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states
 
@@ -69,6 +71,21 @@ def test_run_folder_holds_all_that_the_jobs_read(tmp_path: Path) -> None:
     )
     assert run.stage("third").fence.read_text() == "1\n"
     assert sorted(path.name for path in run.code.iterdir()) == ["db", "jobs", "launcher", "model"]
+
+
+def test_full_disk_is_no_bug_and_leaves_no_run(tmp_path: Path) -> None:
+    pipeline, cluster = make_pipeline(tmp_path), Paper()
+    prepared, ledger = prepare(pipeline, cluster), open_ledger(pipeline)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+
+    try:
+        with pytest.raises(LauncherError, match="cannot be written: File too large; nothing was"):
+            create_run(prepared, cluster, ledger, lambda: 1000.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert [path.name for path in pipeline.runs.iterdir() if path.is_dir()] == []
 
 
 def test_frozen_pipeline_loads_to_the_same_pipeline(tmp_path: Path) -> None:
@@ -136,9 +153,10 @@ def test_missing_and_wrong_inputs_are_all_told_before_anything_is_written(
         prepare(pipeline, Paper())
 
     weights = tmp_path / "weights" / "first.pth"
+    annotations = tmp_path / "data" / "a.json"
     assert caught.value.faults == [
-        f"stages.second.train.data.0.annotations: {tmp_path / 'data' / 'a.json'} does not exist",
-        f"stages.first.reuse: {weights}: projector.weight: is not in the model",
+        f"p.yaml:10: stages.second.train.data.0.annotations: {annotations} does not exist",
+        f"p.yaml:8: stages.first.reuse: {weights}: projector.weight: is not in the model",
     ]
     assert not pipeline.runs.exists()
 
@@ -148,7 +166,7 @@ def test_missing_weights_are_told_once(tmp_path: Path) -> None:
     (tmp_path / "weights" / "first.pth").unlink()
 
     assert findings(pipeline)[1] == [
-        f"stages.first.reuse: {tmp_path / 'weights' / 'first.pth'} does not exist"
+        f"p.yaml:8: stages.first.reuse: {tmp_path / 'weights' / 'first.pth'} does not exist"
     ]
 
 

@@ -48,7 +48,7 @@ def test_dry_run_names_missing_weights_and_goes_on(tmp_path: Path, capsys: Captu
         ["second", "middle", "third"],
     )
     assert found["findings"] == [
-        f"stages.first.reuse: {tmp_path / 'weights' / 'first.pth'} does not exist"
+        f"p.yaml:8: stages.first.reuse: {tmp_path / 'weights' / 'first.pth'} does not exist"
     ]
 
 
@@ -61,7 +61,7 @@ def test_missing_weights_are_exit_code_2_and_nothing_is_written(
     code = main(["submit", str(tmp_path / "p.yaml")])
 
     assert code == 2
-    assert capsys.readouterr().err.startswith("error: stages.first.reuse: ")
+    assert capsys.readouterr().err.startswith("error: p.yaml:8: stages.first.reuse: ")
     assert not (tmp_path / "runs").exists()
 
 

@@ -27,6 +27,11 @@ ENDED = line(
     "1795503600", "768", "node1",
 )  # fmt: skip
 
+NEVER_RAN = line(
+    "5", "second.t11", "CANCELLED", "JobHeldUser", "0", "1795503500", "1795503505", "1795503600",
+    "1795503600", "0", "",
+)  # fmt: skip
+
 
 def test_waiting_job_has_no_start_although_squeue_foretells_one() -> None:
     assert parse_queue(REQUEUED) == [
@@ -69,6 +74,12 @@ def test_ended_job_in_the_queue_tells_end_and_exit_code() -> None:
     assert (row.live, row.ended_at, row.exit_code, row.signal) == (False, 1795503600.0, 3, None)
 
 
+def test_job_that_was_cancelled_while_it_waited_has_never_started() -> None:
+    (row,) = parse_queue(NEVER_RAN)
+
+    assert (row.started_at, row.ended_at, row.reason) == (None, 1795503600.0, "")
+
+
 HISTORY = (
     "1\x1fwrap\x1fPENDING\x1f0:0\x1f1795503575\x1fUnknown\x1fUnknown\x1fUnknown\x1fNone assigned\n"
     "1\x1fwrap\x1fREQUEUED\x1f0:0\x1f1795503571\x1f1795503571\x1f1795503573\x1f1795503575\x1f"
@@ -92,6 +103,15 @@ def test_history_tells_who_cancelled_and_by_which_signal() -> None:
     row = parse_history(HISTORY)[2]
 
     assert (row.reason, row.exit_code, row.signal) == ("by user 1000", 0, 9)
+
+
+def test_history_of_a_job_that_was_cancelled_while_it_waited_has_no_start() -> None:
+    (row,) = parse_history(
+        "5\x1fwrap\x1fCANCELLED by 0\x1f0:0\x1f1795503500\x1f1795503501\x1f1795503600\x1f"
+        "1795503600\x1fNone assigned\n"
+    )
+
+    assert (row.started_at, row.ended_at) == (None, 1795503600.0)
 
 
 def test_attempt_that_has_not_ended_has_no_exit_code() -> None:

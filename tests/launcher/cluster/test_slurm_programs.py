@@ -125,6 +125,14 @@ def test_missing_sbatch_says_where_to_run_the_launcher(tmp_path: Path) -> None:
         SlurmCluster().submit(request(tmp_path))
 
 
+def test_missing_slurm_conf_says_where_to_run_the_launcher(programs: Path, tmp_path: Path) -> None:
+    said = "sbatch: fatal: Could not establish a configuration source"
+    put_program(programs, "sbatch", f"echo '{said}' >&2\nexit 1")
+
+    with pytest.raises(SubmitError, match=r"no slurm\.conf.* login node"):
+        SlurmCluster().submit(request(tmp_path))
+
+
 def test_task_is_saved_before_sbatch_so_that_a_lost_answer_loses_no_job(
     programs: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,25 @@
+"""What keeps a pipeline that is right in itself from being run: its files."""
+
+from jobs.contract.manifest import CheckpointFile
+from launcher.pipeline import Pipeline, missing_inputs
+from launcher.reuse import check_reused
+
+
+def findings(pipeline: Pipeline) -> tuple[dict[str, CheckpointFile], list[str]]:
+    """The verified weights of reused stages, and all that keeps the pipeline from being run."""
+    missing = missing_inputs(pipeline)
+    reused, wrong = check_reused(pipeline)
+    gone = {
+        stage.name for stage in pipeline.stages if stage.reuse and not stage.reuse.path.exists()
+    }
+    keys = tuple(f"stages.{name}.reuse" for name in gone)  # said once, by missing_inputs
+    found = missing + [line for line in wrong if not keys or not line.startswith(keys)]
+    return reused, [_placed(pipeline, line) for line in found]
+
+
+def _placed(pipeline: Pipeline, finding: str) -> str:
+    """A finding about a stage with the place in the file that defines that stage."""
+    for stage in pipeline.stages:
+        if stage.line and finding.startswith(f"stages.{stage.name}."):
+            return f"{pipeline.path.name}:{stage.line}: {finding}"
+    return finding
