@@ -56,7 +56,7 @@ def show_jobs(screen: Screen, pipeline: Pipeline, run: NewRun) -> None:
 def jobs_table(pipeline: Pipeline, run: NewRun) -> Table:
     """One row a stage, with its Slurm id and those of its parents."""
     table = Table(box=None, pad_edge=False)
-    for column in ("stage", "Slurm id", "after", "nodes x GPUs"):
+    for column in ("stage", "Slurm id", "after", "nodes x GPUs", "ranks"):
         table.add_column(column)
     for stage in pipeline.stages:
         parents = [f"{name} ({run.slurm_ids.get(name, 'reused')})" for name in stage.needs]
@@ -67,6 +67,7 @@ def jobs_table(pipeline: Pipeline, run: NewRun) -> Table:
             run.slurm_ids.get(stage.name, "-") if is_job else "reused",
             ", ".join(parents) or "-",
             shape if is_job else "-",
+            str(stage.cluster.world_size) if is_job else "-",
         )
         table.add_row(*map(escape, cells))
     return table
