@@ -50,8 +50,9 @@ def down(folder: Path) -> int:
     """Stop the cluster and its jobs."""
     if folder.exists() and not (folder / "slurm.conf").exists():
         raise SlurmClusterError(f"{folder}: no cluster's folder; left alone")
+    was_there = folder.exists()
     remove_cluster(folder)
-    print("No cluster runs.")
+    print("The cluster is stopped." if was_there else "No cluster runs.")
     return 0
 
 
