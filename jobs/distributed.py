@@ -67,6 +67,19 @@ def export_rendezvous(place: Place) -> None:
     }
 
 
+def share_cores(place: Place) -> None:
+    """Gives each rank of a node its part of the cores; call it before torch is imported.
+
+    Without it each rank starts a thread for every core it sees, and threads that wait in a
+    spin keep the others from working: 32 ranks on two cores took 38 s a step, and even one
+    rank's step went from 0.5 s to 8 s beside its data loader. What is set already stays.
+    """
+    ranks_here = -(-place.world_size // len(place.hosts))
+    threads = max(1, len(os.sched_getaffinity(0)) // ranks_here)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def forbid_compiling(operators: Iterable[str] = ("deepspeed_shm_comm",)) -> None:
     """Keeps DeepSpeed from compiling C++ operators when it starts.
 

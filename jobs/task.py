@@ -20,7 +20,7 @@ from jobs.contract.manifest import done_marker
 from jobs.contract.paths import RunFolder, StageFolder
 from jobs.contract.spec import StageSpec
 from jobs.contract.task import StageTask
-from jobs.distributed import Place, find_place
+from jobs.distributed import Place, find_place, share_cores
 from jobs.stop import StopFlag
 
 
@@ -105,6 +105,7 @@ def run_task(task: StageTask) -> NoReturn:
     stop = StopFlag()
     stop.listen()
     place = find_place(task)
+    share_cores(place)
     run = RunFolder(task.run_folder)
     folder = run.stage(task.stage)
     _redirect_output(folder.log_file(place.attempt, place.rank))

@@ -118,16 +118,8 @@ def _python_alone(request: JobRequest) -> str:
 
 
 def _environment(request: JobRequest) -> dict[str, str]:
-    """What the ranks find: the code snapshot first, and not all cores for each of them."""
-    threads = max(1, (os.cpu_count() or 1) // request.settings.tasks)
-    return {
-        "PYTHONPATH": str(request.code),
-        "PYTHONSAFEPATH": "1",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
-        # Threads that wait in a spin take the cores from the loaders and from whoever else
-        # works here: a step of 0.5 s took up to 8 s.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    }
+    """What the ranks find: the code snapshot before anything else."""
+    return {"PYTHONPATH": str(request.code), "PYTHONSAFEPATH": "1"}
 
 
 @contextmanager

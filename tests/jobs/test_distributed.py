@@ -9,7 +9,7 @@ import pytest
 
 from jobs.contract.paths import AttemptKey
 from jobs.contract.task import StageTask
-from jobs.distributed import Place, export_rendezvous, find_place
+from jobs.distributed import Place, export_rendezvous, find_place, share_cores
 from tests.jobs.running import INHERITED
 
 TASK = StageTask(Path("/runs/r"), "stage2", 1, "stage2-01HX")
@@ -109,3 +109,25 @@ def test_deepspeed_still_knows_the_operator_that_must_not_be_compiled():
     )
 
     assert done.stdout.splitlines()[-1] == "True"
+
+
+@pytest.mark.parametrize(("ranks", "threads"), [(1, "cores"), (10_000, "1")])
+def test_ranks_of_a_node_share_its_cores(monkeypatch, ranks, threads):
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    cores = str(len(os.sched_getaffinity(0)))
+
+    share_cores(Place(AttemptKey("7", 0), 0, 0, ranks, ("here",)))
+
+    assert os.environ["OMP_NUM_THREADS"] == threads.replace("cores", cores)
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_threads_that_are_set_already_stay(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+
+    share_cores(Place(AttemptKey("7", 0), 0, 0, 8, ("here",)))
+
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("3", "ACTIVE")
