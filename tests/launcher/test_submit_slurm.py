@@ -49,7 +49,7 @@ def slurm_pipeline(folder: Path) -> Pipeline:
 @pytest.mark.usefixtures("slurm")
 def test_stages_run_in_order_and_their_figures_are_recorded(tmp_path: Path) -> None:
     pipeline = slurm_pipeline(tmp_path)
-    run = submit(pipeline, steps=5, step_s=0.1)
+    run = submit(pipeline, steps=5, step_s=0.5)  # Slurm counts whole seconds
 
     refresh_until(pipeline, run, lambda now: now["third"] == "done")
     # A moment later Slurm knows the end of the last job as well.
