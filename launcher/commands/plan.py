@@ -1,8 +1,8 @@
 """`launcher plan`: what would run, how long, how many GPU-hours."""
 
 import argparse
-from pathlib import Path
 
+from launcher.commands.arguments import add_pipeline_arguments
 from launcher.findings import findings
 from launcher.pipeline import load_pipeline
 from launcher.plan import make_plan
@@ -22,14 +22,7 @@ reuse that do not fit the model.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `launcher plan`."""
     parser.description = DESCRIPTION
-    parser.add_argument("pipeline", type=Path, help="the pipeline file")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="put a value over the file's, such as stages.stage3.train.lr=1e-5",
-    )
+    add_pipeline_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

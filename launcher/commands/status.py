@@ -2,9 +2,9 @@
 
 import argparse
 import time
-from pathlib import Path
 
 from launcher.cluster import open_cluster
+from launcher.commands.arguments import add_run_arguments
 from launcher.reconcile.refresh import QUICK_BYTES, Refreshed, read_run, refresh_run
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import Screen, open_screen
@@ -29,16 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, one object a stage")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="say how often Slurm was asked"
-    )
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the ledger lies."""
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        metavar="FOLDER",
-        help="the folder of runs (LAUNCHER_RUNS, else ./runs); LAUNCHER_LEDGER goes before it",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from db.engine import ledger_url
 from db.ledger import Ledger
 from launcher.cluster import Cluster, open_cluster
+from launcher.commands.arguments import add_pipeline_arguments
 from launcher.commands.watch import LOCAL_EVERY_S, follow
 from launcher.errors import UsageError
 from launcher.findings import findings
@@ -27,14 +28,7 @@ stage, each waiting for its parents. Without Slurm the stages run here, one afte
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `launcher submit`."""
     parser.description = DESCRIPTION
-    parser.add_argument("pipeline", type=Path, help="the pipeline file")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="put a value over the file's, such as stages.stage3.train.lr=1e-5",
-    )
+    add_pipeline_arguments(parser)
     parser.add_argument("--from", dest="start", metavar="STAGE", help="begin with this stage")
     parser.add_argument(
         "--init", type=Path, metavar="PATH", help="with --from: the weights it starts from"

@@ -7,7 +7,7 @@ from pathlib import Path
 from db.ledger import Ledger
 from jobs.contract.paths import RunFolder
 from launcher.cluster import Cluster, open_cluster
-from launcher.commands.status import add_run_arguments
+from launcher.commands.arguments import add_run_arguments
 from launcher.follow import Follower, is_done, only_driver
 from launcher.pipeline import load_pipeline
 from launcher.reconcile.refresh import read_run
