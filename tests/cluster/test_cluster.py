@@ -89,8 +89,9 @@ def test_sacct_answers_with_every_attempt(slurm: SlurmCluster) -> None:
     slurm.run("scancel", job)
 
     ask = ("sacct", "-n", "-X", "-D", "-P", "-j", job, "-o", "State")
-    wanted = ["REQUEUED", "CANCELLED by 0"]
-    slurm.wait(lambda: slurm.run(*ask).splitlines() == wanted, f"sacct shows {wanted}")
+    slurm.wait(lambda: "CANCELLED" in slurm.run(*ask), "sacct shows the end")  # it lags
+
+    assert slurm.run(*ask).splitlines() == ["REQUEUED", "CANCELLED by 0"]
 
 
 def test_stop_leaves_no_process_and_no_folder_behind_a_running_job(tmp_path: Path) -> None:

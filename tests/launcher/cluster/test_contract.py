@@ -112,18 +112,21 @@ def test_stopped_job_hears_sigterm_and_ends(
 ) -> None:
     slurm_id = submit(request(tmp_path, sleep_s=300))
     wait_for(lambda: started_at(cluster, slurm_id) is not None)
-    time.sleep(3)  # the task must have begun: until then submitit passes SIGTERM over
 
-    cluster.stop(slurm_id)
+    def is_stopped() -> bool:
+        cluster.stop(slurm_id)  # again: a task that has only begun to start does not hear it
+        time.sleep(1)
+        return not is_live(cluster, slurm_id)
 
-    wait_for(lambda: not is_live(cluster, slurm_id))
+    wait_for(is_stopped)
     assert notes(tmp_path) == []
 
 
 def test_two_ranks_of_a_job_both_run(submit: Callable[[JobRequest], str], tmp_path: Path) -> None:
     submit(request(tmp_path, tasks_per_node=2))
 
-    wait_for(lambda: notes(tmp_path) == ["second", "second"])
+    wait_for(lambda: len(notes(tmp_path)) == 2)
+    assert notes(tmp_path) == ["second", "second"]
 
 
 def test_setup_lines_run_before_the_task(
@@ -142,3 +145,6 @@ def test_stopping_a_job_that_is_gone_is_harmless(
     wait_for(lambda: notes(tmp_path) != [] and not is_live(cluster, slurm_id))
 
     cluster.stop(slurm_id)
+
+    assert not is_live(cluster, slurm_id)
+    assert notes(tmp_path) == ["second"]
