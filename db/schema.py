@@ -63,6 +63,8 @@ class Run(Base, kw_only=True):
     submitted_by: Mapped[str]
     created_at: Mapped[float]
     state: Mapped[RunState] = mapped_column(default=RunState.SUBMITTING)
+    deadline_at: Mapped[float | None] = mapped_column(default=None)
+    max_gpu_hours: Mapped[float | None] = mapped_column(default=None)
 
     stages: Mapped[list["StageRun"]] = relationship(
         default_factory=list,
@@ -93,6 +95,9 @@ class StageRun(Base, kw_only=True):
     resumable: Mapped[bool]
     cluster: Mapped[str]
     updated_at: Mapped[float]
+    why: Mapped[str | None] = mapped_column(default=None)  # what its state rests on
+    rule: Mapped[str | None] = mapped_column(default=None)  # id of the last decision about it
+    counted_from: Mapped[float | None] = mapped_column(default=None)  # older attempts are forgiven
 
     run: Mapped[Run] = relationship(init=False, repr=False, back_populates="stages", lazy="raise")
     submissions: Mapped[list["Submission"]] = relationship(
@@ -135,6 +140,16 @@ class Submission(Base, kw_only=True):
     created_at: Mapped[float]
     submitted_at: Mapped[float | None] = mapped_column(default=None)
     error: Mapped[str | None] = mapped_column(default=None)
+    job_name: Mapped[str | None] = mapped_column(default=None)  # of an adopted job: its own
+    rule: Mapped[str | None] = mapped_column(default=None)  # of the decision that made it
+    sent_at: Mapped[float | None] = mapped_column(default=None)  # it may exist since then
+    unseen_since: Mapped[float | None] = mapped_column(default=None)  # nobody knows its job
+    unseen_passes: Mapped[int | None] = mapped_column(default=None)
+    mark: Mapped[str | None] = mapped_column(default=None)  # how far its job had come
+    moved_at: Mapped[float | None] = mapped_column(default=None)  # when that last changed
+    releases: Mapped[int | None] = mapped_column(default=None)  # from a hold that Slurm imposed
+    intent: Mapped[str | None] = mapped_column(default=None)  # what the launcher wants of its job
+    intent_at: Mapped[float | None] = mapped_column(default=None)
 
     stage_run: Mapped[StageRun] = relationship(
         init=False, repr=False, back_populates="submissions", lazy="raise"
@@ -171,6 +186,9 @@ class Attempt(Base, kw_only=True):
     exit_code: Mapped[int | None] = mapped_column(default=None)
     exit_kind: Mapped[str | None] = mapped_column(default=None)
     message: Mapped[str | None] = mapped_column(default=None)
+    error: Mapped[str | None] = mapped_column(default=None)  # name of the exception
+    fault: Mapped[str | None] = mapped_column(default=None)  # kind of the error
+    host: Mapped[str | None] = mapped_column(default=None)  # of the rank that failed first
     loss: Mapped[float | None] = mapped_column(default=None)
     step_s: Mapped[float | None] = mapped_column(default=None)  # seconds one step takes
 
@@ -229,7 +247,7 @@ class Pass(Base, kw_only=True):
     __tablename__ = "pass"
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
-    started_at: Mapped[float]
+    started_at: Mapped[float] = mapped_column(index=True)
     ended_at: Mapped[float | None] = mapped_column(default=None)
     degraded: Mapped[bool]  # the cluster did not answer
     queries: Mapped[int]  # put to the scheduler
@@ -248,3 +266,12 @@ class Lease(Base, kw_only=True):
     host: Mapped[str]
     pid: Mapped[int]
     expires_at: Mapped[float]
+
+
+class Cursor(Base, kw_only=True):
+    """How far a reader of the events has come."""
+
+    __tablename__ = "cursor"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]

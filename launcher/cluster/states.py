@@ -23,6 +23,23 @@ class Meaning(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Ending(StrEnum):
+    """How an attempt ended, by Slurm's word alone."""
+
+    COMPLETED = "completed"
+    PREEMPTED = "preemption"
+    TIME_LIMIT = "time limit"
+    NODE_FAILURE = "node failure"
+    LAUNCH_FAILURE = "launch failure"
+    OUT_OF_MEMORY = "out of memory"
+    DEADLINE = "deadline"
+    REVOKED = "revocation"
+    CANCELLED = "cancelled"
+    FAILED = "failure"
+    REQUEUED = "requeue"
+    GONE = "killed"
+
+
 WORD_OF_RUNNING = "RUNNING"
 WORD_OF_REQUEUED = "REQUEUED"
 WORD_OF_GONE = "GONE"
@@ -61,25 +78,27 @@ WORDS = {
     WORD_OF_GONE: Meaning.GONE,
 }
 
-_CAUSES = {
-    "BOOT_FAIL": "node failure",
-    "CANCELLED": "cancelled",
-    "COMPLETED": "",
-    "DEADLINE": "deadline",
-    "FAILED": "failure",
-    "LAUNCH_FAILED": "launch failure",
-    "NODE_FAIL": "node failure",
-    "OUT_OF_MEMORY": "out of memory",
-    "PREEMPTED": "preemption",
-    "RECONFIG_FAIL": "node failure",
-    "REQUEUED": "requeue",
-    "REVOKED": "revocation",
-    "TIMEOUT": "time limit",
-    WORD_OF_GONE: "killed",
+_ENDINGS = {
+    "BOOT_FAIL": Ending.LAUNCH_FAILURE,
+    "CANCELLED": Ending.CANCELLED,
+    "COMPLETED": Ending.COMPLETED,
+    "DEADLINE": Ending.DEADLINE,
+    "FAILED": Ending.FAILED,
+    "LAUNCH_FAILED": Ending.LAUNCH_FAILURE,
+    "NODE_FAIL": Ending.NODE_FAILURE,
+    "OUT_OF_MEMORY": Ending.OUT_OF_MEMORY,
+    "PREEMPTED": Ending.PREEMPTED,
+    "RECONFIG_FAIL": Ending.LAUNCH_FAILURE,
+    "REQUEUED": Ending.REQUEUED,
+    "REVOKED": Ending.REVOKED,
+    "TIMEOUT": Ending.TIME_LIMIT,
+    WORD_OF_GONE: Ending.GONE,
 }
 
-_WAITING_REASONS = ("Dependency", "DependencyNeverSatisfied")
-_HOLDING_REASONS = ("JobHeldUser", "JobHeldAdmin", "launch failed requeued held")
+_WAITING_REASONS = ("Dependency",)
+_NEVER_SATISFIED = "DependencyNeverSatisfied"
+_LAUNCH_HOLD = "launch failed requeued held"
+_HOLDING_REASONS = ("JobHeldUser", "JobHeldAdmin", _LAUNCH_HOLD)
 _LIVE = (Meaning.WAITING, Meaning.PENDING, Meaning.HELD, Meaning.RUNNING, Meaning.REQUEUED)
 
 
@@ -106,9 +125,25 @@ def meaning(word: str, reason: str = "") -> Meaning:
     return known
 
 
+def ending(word: str) -> Ending | None:
+    """How an attempt with this last word ended; None where the word is no end, or not known."""
+    return _ENDINGS.get(split_word(word)[0])
+
+
 def cause_of(word: str) -> str:
     """Why an attempt with this last word ended, for people; empty where the word is no reason."""
-    return _CAUSES.get(split_word(word)[0], "")
+    known = ending(word)
+    return "" if known in (None, Ending.COMPLETED) else str(known)
+
+
+def is_never_satisfied(reason: str) -> bool:
+    """Whether a job waits for parents that can never succeed any more."""
+    return reason.startswith(_NEVER_SATISFIED)
+
+
+def is_held_after_launch(reason: str) -> bool:
+    """Whether Slurm itself held a job because it could not be started."""
+    return reason.replace("_", " ").startswith(_LAUNCH_HOLD)
 
 
 def is_live_in_queue(word: str) -> bool:

@@ -19,13 +19,14 @@ from db.schema import Base
 from db.version import MIGRATIONS, versions
 
 REPOSITORY = Path(__file__).parents[2]
-SECOND = """
+NEWEST = versions(MIGRATIONS)[-1]
+NEXT = """
 import os
 import signal
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "9000"
+down_revision = "{newest}"
 
 def upgrade() -> None:
     op.add_column("lease", sa.Column("note", sa.String()))
@@ -41,7 +42,7 @@ def file(tmp_path: Path) -> Path:
 def next_launcher(folder: Path, *, then: str = "pass") -> Path:
     """The migrations of a launcher with one more of them."""
     migrations = shutil.copytree(MIGRATIONS, folder / "migrations")
-    (migrations / "versions" / "0002_note.py").write_text(SECOND.format(then=then))
+    (migrations / "versions" / "9000_note.py").write_text(NEXT.format(then=then, newest=NEWEST))
     return migrations
 
 
@@ -81,15 +82,16 @@ def test_version_numbers_are_alembics_chain_of_revisions():
     assert versions(MIGRATIONS) == chain[::-1]
 
 
-def test_first_migration_is_written_for_postgresql_too():
-    script = ScriptDirectory(str(MIGRATIONS)).get_revision("0001")
+def test_migrations_are_written_for_postgresql_too():
+    scripts = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
     sql = io.StringIO()
     context = MigrationContext.configure(
         dialect_name="postgresql", opts={"as_sql": True, "output_buffer": sql}
     )
 
     with Operations.context(context):
-        script.module.upgrade()
+        for script in reversed(list(scripts)):
+            script.module.upgrade()
 
     assert sql.getvalue().count("CREATE TABLE") == len(Base.metadata.tables)
     assert "TRIGGER" not in sql.getvalue()
@@ -115,7 +117,7 @@ def test_newer_ledger_is_refused(tmp_path, file):
         open_engine(f"sqlite:///{file}", create=True)
 
     assert str(refusal.value) == (
-        f"{file}: it has version 0002, this launcher knows up to 0001; "
+        f"{file}: it has version 9000, this launcher knows up to {NEWEST}; "
         "use the launcher that wrote it, or a newer one"
     )
 

@@ -1,0 +1,42 @@
+"""What the pass must remember from one time to the next."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Adds columns that may be empty, and the table of cursors."""
+    for table, columns in _COLUMNS.items():
+        for name, kind in columns.items():
+            op.add_column(table, sa.Column(name, kind))
+    op.create_table(
+        "cursor",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("value", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_cursor"),
+    )
+    # What happened before there were passes needs no message any more.
+    op.execute("INSERT INTO cursor SELECT 'news', COALESCE(MAX(id), 0) FROM event")
+    op.create_index("ix_pass_started_at", "pass", ["started_at"])
+
+
+_COLUMNS: dict[str, dict[str, sa.types.TypeEngine[object]]] = {
+    "run": {"deadline_at": sa.Double(), "max_gpu_hours": sa.Double()},
+    "stage_run": {"why": sa.String(), "rule": sa.String(), "counted_from": sa.Double()},
+    "submission": {
+        "job_name": sa.String(),
+        "rule": sa.String(),
+        "sent_at": sa.Double(),
+        "unseen_since": sa.Double(),
+        "unseen_passes": sa.Integer(),
+        "mark": sa.String(),
+        "moved_at": sa.Double(),
+        "releases": sa.Integer(),
+        "intent": sa.String(),
+        "intent_at": sa.Double(),
+    },
+    "attempt": {"error": sa.String(), "fault": sa.String(), "host": sa.String()},
+}
