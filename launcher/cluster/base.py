@@ -142,8 +142,14 @@ class Cluster(Protocol):
     def live(self) -> Rows:
         """All jobs of this user that the cluster still knows, in one question."""
 
-    def history(self, slurm_ids: Sequence[str]) -> Rows:
-        """Every attempt of these jobs that has been recorded, in one question."""
+    def history(self, slurm_ids: Sequence[str], *, since: float | None = None) -> Rows:
+        """Every attempt of these jobs that has been recorded, in one question.
+
+        Args:
+            slurm_ids: The jobs.
+            since: Unix seconds: all jobs of this user that lived after that, instead; so can a
+                job be found whose id nobody knows.
+        """
 
     def stop(self, slurm_id: str) -> None:
         """Asks a job to save and end; it is not waited for. Unknown jobs are passed over.
@@ -153,3 +159,43 @@ class Cluster(Protocol):
         Raises:
             ClusterError: The cluster did not answer.
         """
+
+    def cancel(self, slurm_id: str) -> None:
+        """Ends a job for good, waiting or running; it is not waited for.
+
+        Unknown jobs, and those that have ended, are passed over.
+
+        Raises:
+            ClusterError: The cluster did not answer.
+        """
+
+    def dump(self, slurm_id: str) -> None:
+        """Asks the ranks of a job to write down where they are.
+
+        Raises:
+            ClusterError: The cluster did not answer.
+        """
+
+    def hold(self, slurm_id: str) -> None:
+        """Keeps a waiting job from starting.
+
+        Raises:
+            ClusterError: The cluster did not answer, or said no.
+        """
+
+    def release(self, slurm_id: str) -> None:
+        """Lets a held job start.
+
+        Raises:
+            ClusterError: The cluster did not answer, or said no.
+        """
+
+    def rewire(self, slurm_id: str, parents: Sequence[str]) -> None:
+        """Lets a waiting job wait for these jobs, and for no others.
+
+        Raises:
+            ClusterError: The cluster did not answer, or said no.
+        """
+
+    def num_nodes(self, partition: str | None) -> int | None:
+        """How many nodes a partition has, the default one without a name; None: not known."""

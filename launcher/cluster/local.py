@@ -69,7 +69,7 @@ class LocalCluster:
         self._reap({folder.name for _, folder in running})
         return [_row(pid, folder) for pid, folder in running]
 
-    def history(self, slurm_ids: Sequence[str]) -> Rows:
+    def history(self, slurm_ids: Sequence[str], *, since: float | None = None) -> Rows:  # noqa: ARG002 - all that runs here is in the process table
         """Says of each job that does not run here that it is gone; how, its event file tells."""
         running = {folder.name for _, folder in _controllers()}
         return [
@@ -87,6 +87,26 @@ class LocalCluster:
             if folder.name == slurm_id:
                 with suppress(ProcessLookupError):  # it has ended meanwhile
                     os.kill(pid, signal.SIGTERM)
+
+    def cancel(self, slurm_id: str) -> None:
+        """Like `stop`: a job that has saved is no worse off."""
+        self.stop(slurm_id)
+
+    def dump(self, slurm_id: str) -> None:
+        """Does nothing: submitit's controller would pass SIGUSR1 on as a time-out."""
+
+    def hold(self, slurm_id: str) -> None:
+        """Does nothing: no job waits here."""
+
+    def release(self, slurm_id: str) -> None:
+        """Does nothing: no job waits here."""
+
+    def rewire(self, slurm_id: str, parents: Sequence[str]) -> None:
+        """Does nothing: no job waits here."""
+
+    def num_nodes(self, partition: str | None) -> int | None:  # noqa: ARG002 - there are none
+        """One: this machine."""
+        return 1
 
     def _reap(self, running: set[str]) -> None:
         """Takes note of the ends of our own controllers, so that no zombie stays."""

@@ -2,8 +2,10 @@
 
 import getpass
 import os
+import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
@@ -16,6 +18,7 @@ from launcher.errors import ClusterError
 TIMED_OUT = 124
 """How timeout(1) ends when it had to."""
 _SILENCE = ("Unable to contact", "Socket timed out", "Zero Bytes", "Connection refused")
+_GONE = ("Invalid job id", "already completing or completed", "already finished")
 _NO_CLUSTER = "Could not establish a configuration source"
 """Slurm's programs are here, but no slurm.conf."""
 _LEAKING = ("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_")
@@ -73,13 +76,16 @@ class SlurmCluster:
         command = ["squeue", "-h", "-a", "-t", "all", "-u", me, "-O", parse.QUEUE_FORMAT]
         return self._ask(command, parse.parse_queue)
 
-    def history(self, slurm_ids: Sequence[str]) -> Rows:
-        """Every attempt of these jobs that accounting knows."""
+    def history(self, slurm_ids: Sequence[str], *, since: float | None = None) -> Rows:
+        """Every attempt of these jobs that accounting knows, or of all since a moment."""
+        command = ["sacct", "-D", "-X", "-n", "--parsable2", "--delimiter", parse.SEPARATOR]
+        command += ["-o", parse.HISTORY_FIELDS]
+        if since is not None:
+            moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
+            return self._ask([*command, "-u", getpass.getuser(), "-S", moment], parse.parse_history)
         if not slurm_ids:
             return []
-        command = ["sacct", "-D", "-X", "-n", "--parsable2", "--delimiter", parse.SEPARATOR]
-        command += ["-o", parse.HISTORY_FIELDS, "-j", ",".join(slurm_ids)]
-        return self._ask(command, parse.parse_history)
+        return self._ask([*command, "-j", ",".join(slurm_ids)], parse.parse_history)
 
     def stop(self, slurm_id: str) -> None:
         """Sends SIGTERM to a job's ranks, as a preemption does.
@@ -87,9 +93,68 @@ class SlurmCluster:
         Raises:
             ClusterError: Slurm did not answer.
         """
-        said = _run(["scancel", "--signal=TERM", slurm_id], self._query_timeout_s)
-        if isinstance(said, NoAnswer) and "Invalid job id" not in said.what:
-            raise ClusterError(f"{said.what}; try again, or: scancel {slurm_id}")
+        self._act(["scancel", "--signal=TERM", slurm_id], may_be_gone=True)
+
+    def cancel(self, slurm_id: str) -> None:
+        """Cancels a job.
+
+        Raises:
+            ClusterError: Slurm did not answer.
+        """
+        self._act(["scancel", slurm_id], may_be_gone=True)
+
+    def dump(self, slurm_id: str) -> None:
+        """Sends SIGUSR1 to a job's ranks.
+
+        Raises:
+            ClusterError: Slurm did not answer.
+        """
+        self._act(["scancel", "--signal=USR1", slurm_id], may_be_gone=True)
+
+    def hold(self, slurm_id: str) -> None:
+        """Holds a job that waits.
+
+        Raises:
+            ClusterError: Slurm did not answer, or the job does not wait.
+        """
+        self._act(["scontrol", "hold", slurm_id])
+
+    def release(self, slurm_id: str) -> None:
+        """Releases a held job.
+
+        Raises:
+            ClusterError: Slurm did not answer, or the job is not held.
+        """
+        self._act(["scontrol", "release", slurm_id])
+
+    def rewire(self, slurm_id: str, parents: Sequence[str]) -> None:
+        """Replaces a job's dependency.
+
+        Raises:
+            ClusterError: Slurm did not answer, or the job does not wait any more.
+        """
+        depends_on = f"afterok:{':'.join(parents)}" if parents else ""
+        self._act(["scontrol", "update", f"jobid={slurm_id}", f"dependency={depends_on}"])
+
+    def num_nodes(self, partition: str | None) -> int | None:
+        """How many nodes a partition has."""
+        said = _run(["sinfo", "-h", "-o", "%P %D"], self._query_timeout_s)
+        if isinstance(said, NoAnswer):
+            return None
+        for line in said.splitlines():
+            name, _, count = line.partition(" ")
+            is_default = partition is None and name.endswith("*")
+            if is_default or name.removesuffix("*") == partition:
+                return int(count)
+        return None
+
+    def _act(self, command: list[str], *, may_be_gone: bool = False) -> None:
+        said = _run(command, self._query_timeout_s)
+        if not isinstance(said, NoAnswer):
+            return
+        if may_be_gone and any(sign in said.what for sign in _GONE):
+            return
+        raise ClusterError(f"{said.what}; try again, or: {shlex.join(command)}")
 
     def _ask(self, command: list[str], read: Callable[[str], list[JobRow]]) -> Rows:
         said = _run(command, self._query_timeout_s)

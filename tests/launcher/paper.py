@@ -29,6 +29,7 @@ class Paper:
     past: Rows = ()
     asked: list[str] = field(default_factory=list)
     given: list[JobRequest] = field(default_factory=list)
+    acts: list[str] = field(default_factory=list)
 
     def submit(self, request: JobRequest) -> str:
         self.before(request)
@@ -45,9 +46,27 @@ class Paper:
         self.asked.append("live")
         return self.queue
 
-    def history(self, slurm_ids: Sequence[str]) -> Rows:
-        self.asked.append(f"history of {' '.join(slurm_ids)}")
+    def history(self, slurm_ids: Sequence[str], *, since: float | None = None) -> Rows:
+        self.asked.append(f"history of {' '.join(slurm_ids)}" if since is None else "history")
         return self.past
 
     def stop(self, slurm_id: str) -> None:
-        raise AssertionError(slurm_id)
+        self.acts.append(f"stop {slurm_id}")
+
+    def cancel(self, slurm_id: str) -> None:
+        self.acts.append(f"cancel {slurm_id}")
+
+    def dump(self, slurm_id: str) -> None:
+        self.acts.append(f"dump {slurm_id}")
+
+    def hold(self, slurm_id: str) -> None:
+        self.acts.append(f"hold {slurm_id}")
+
+    def release(self, slurm_id: str) -> None:
+        self.acts.append(f"release {slurm_id}")
+
+    def rewire(self, slurm_id: str, parents: Sequence[str]) -> None:
+        self.acts.append(f"rewire {slurm_id} to {' '.join(parents)}".strip())
+
+    def num_nodes(self, partition: str | None) -> int | None:
+        return 4

@@ -142,8 +142,26 @@ class Pretending:
     def live(self) -> Rows:
         return self.cluster.live()
 
-    def history(self, slurm_ids: Sequence[str]) -> Rows:
-        return self.cluster.history(slurm_ids)
+    def history(self, slurm_ids: Sequence[str], *, since: float | None = None) -> Rows:
+        return self.cluster.history(slurm_ids, since=since)
 
     def stop(self, slurm_id: str) -> None:
         self.cluster.stop(slurm_id)
+
+    def cancel(self, slurm_id: str) -> None:
+        self.cluster.cancel(slurm_id)
+
+    def dump(self, slurm_id: str) -> None:
+        self.cluster.dump(slurm_id)
+
+    def hold(self, slurm_id: str) -> None:
+        self.cluster.hold(slurm_id)
+
+    def release(self, slurm_id: str) -> None:
+        self.cluster.release(slurm_id)
+
+    def rewire(self, slurm_id: str, parents: Sequence[str]) -> None:
+        self.cluster.rewire(slurm_id, parents)
+
+    def num_nodes(self, partition: str | None) -> int | None:
+        return self.cluster.num_nodes(partition)
