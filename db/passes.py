@@ -15,15 +15,27 @@ KEPT_S = 30 * 86400
 
 
 def add_pass(session: Session, row: Pass) -> None:
-    """Adds a pass, and forgets those of more than a month ago."""
+    """Adds a pass, and forgets those of more than a month ago.
+
+    A process that passes again and again with nothing to do (`watch`) has one row.
+    """
     session.execute(delete(Pass).where(Pass.started_at < row.started_at - KEPT_S))
+    last = last_pass(session)
+    if last is not None and _tells_nothing_new(last, row):
+        last.ended_at, last.queries = row.ended_at, row.queries
+        return
     session.add(row)
     session.flush()
 
 
+def _tells_nothing_new(last: Pass, row: Pass) -> bool:
+    same = (last.host, last.pid, last.degraded) == (row.host, row.pid, row.degraded)
+    return same and not last.did and not row.did
+
+
 def last_pass(session: Session, *, good: bool = False) -> Pass | None:
     """The newest pass that has ended; of those only that Slurm answered, if asked so."""
-    query = select(Pass).where(Pass.ended_at.is_not(None)).order_by(Pass.started_at.desc())
+    query = select(Pass).where(Pass.ended_at.is_not(None)).order_by(Pass.ended_at.desc())
     if good:
         query = query.where(Pass.degraded.is_(False))
     return session.scalars(query.limit(1)).first()

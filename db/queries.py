@@ -6,8 +6,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db.schema import Checkpoint, Run, StageRun, Submission
-from db.states import OPEN_SUBMISSION_STATES
+from db.states import OPEN_SUBMISSION_STATES, RunState
 
+_WITH_ALL = (
+    joinedload(StageRun.run),
+    selectinload(StageRun.submissions),
+    selectinload(StageRun.attempts),
+    selectinload(StageRun.checkpoints),
+)
+_GOING_ON = (RunState.SUBMITTING, RunState.RUNNING, RunState.HELD)
+_PARAMETERS = 500
+"""Values in one query; SQLite takes 999 at least."""
 _NEWEST_FIRST = (Run.created_at.desc(), Run.id.desc())
 
 
@@ -32,6 +41,11 @@ def runs(session: Session) -> Sequence[Run]:
     return session.scalars(select(Run).order_by(*_NEWEST_FIRST)).all()
 
 
+def runs_by_id(session: Session, ids: Sequence[str]) -> Sequence[Run]:
+    """These runs, in no special order."""
+    return session.scalars(select(Run).where(Run.id.in_(set(ids)))).all()
+
+
 def stages_of(session: Session, run_id: str) -> Sequence[StageRun]:
     """The stage runs of a run in order, with run, submissions, attempts and checkpoints.
 
@@ -41,13 +55,52 @@ def stages_of(session: Session, run_id: str) -> Sequence[StageRun]:
         select(StageRun)
         .where(StageRun.run_id == run_id)
         .order_by(StageRun.position)
-        .options(
-            joinedload(StageRun.run),
-            selectinload(StageRun.submissions),
-            selectinload(StageRun.attempts),
-            selectinload(StageRun.checkpoints),
-        )
+        .options(*_WITH_ALL)
     ).all()
+
+
+def stages_by_id(session: Session, ids: Sequence[int]) -> Sequence[StageRun]:
+    """These stage runs with run, submissions, attempts and checkpoints, in no special order."""
+    found: list[StageRun] = []
+    for start in range(0, len(ids), _PARAMETERS):
+        chosen = StageRun.id.in_(ids[start : start + _PARAMETERS])
+        found += session.scalars(select(StageRun).where(chosen).options(*_WITH_ALL)).all()
+    return found
+
+
+def stages_to_look_at(session: Session) -> Sequence[StageRun]:
+    """All stage runs of runs that go on, or have a job that may still do something.
+
+    Run by run, in order; with run, submissions, attempts and checkpoints.
+    """
+    has_job = (
+        select(StageRun.run_id)
+        .join(StageRun.submissions)
+        .where(Submission.state.in_(OPEN_SUBMISSION_STATES))
+    )
+    wanted = select(Run.id).where(Run.state.in_(_GOING_ON) | Run.id.in_(has_job))
+    return session.scalars(
+        select(StageRun)
+        .where(StageRun.run_id.in_(wanted))
+        .order_by(StageRun.run_id, StageRun.position)
+        .options(*_WITH_ALL)
+    ).all()
+
+
+def newest_submission(session: Session, stage_run_id: int) -> Submission | None:
+    """The newest submission of a stage run; None for a reused stage."""
+    query = select(Submission).where(Submission.stage_run_id == stage_run_id)
+    return session.scalars(query.order_by(Submission.fence.desc()).limit(1)).first()
+
+
+def submissions_by_token(session: Session, tokens: Sequence[str]) -> Sequence[Submission]:
+    """The submissions with these tokens, each with its stage run."""
+    found: list[Submission] = []
+    for start in range(0, len(tokens), _PARAMETERS):
+        chosen = Submission.token.in_(tokens[start : start + _PARAMETERS])
+        query = select(Submission).where(chosen).options(joinedload(Submission.stage_run))
+        found += session.scalars(query).all()
+    return found
 
 
 def open_submissions(session: Session, run_id: str | None = None) -> Sequence[Submission]:

@@ -3,6 +3,7 @@
 Times are given by the caller: nothing here reads a clock.
 """
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from sqlalchemy import inspect, select
@@ -128,6 +129,23 @@ def upsert_attempt(session: Session, facts: Attempt) -> Attempt:
     return known
 
 
+def merge_attempt(
+    session: Session, known: Mapping[tuple[str, int], Attempt], facts: Attempt
+) -> Attempt:
+    """Like `upsert_attempt`, for who has loaded the attempts of the stage run already.
+
+    Args:
+        session: of `Ledger.write`.
+        known: by Slurm id and restart.
+        facts: never added before.
+    """
+    row = known.get((facts.slurm_id, facts.restart))
+    if row is None:
+        return upsert_attempt(session, facts)
+    _merge(row, facts, only_missing=row.ended_at is not None)
+    return row
+
+
 def record_checkpoint(session: Session, facts: Checkpoint) -> Checkpoint:
     """Adds a checkpoint, or what its manifest says now. Again is harmless.
 
@@ -145,7 +163,13 @@ def record_checkpoint(session: Session, facts: Checkpoint) -> Checkpoint:
 
 
 def set_stage_state(
-    session: Session, stage_run_id: int, state: StageState, *, at: float, why: str = ""
+    session: Session,
+    stage_run_id: int,
+    state: StageState,
+    *,
+    at: float,
+    why: str = "",
+    rule: str | None = None,
 ) -> bool:
     """Moves a stage run to a state, with an event; says whether that was a change.
 
@@ -165,7 +189,7 @@ def set_stage_state(
         at=at,
         run_id=stage_run.run_id,
         stage_run_id=stage_run_id,
-        data={"before": str(before), "after": str(state)},
+        data={"before": str(before), "after": str(state), "rule": rule},
     )
     return True
 
@@ -236,5 +260,6 @@ def _merge(known: Base, facts: Base, *, only_missing: bool) -> None:
         value = getattr(facts, column.key)
         if value is None or column.key == "id":
             continue
-        if not only_missing or getattr(known, column.key) is None:
+        before = getattr(known, column.key)
+        if before is None or (before != value and not only_missing):
             setattr(known, column.key, value)

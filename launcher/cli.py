@@ -24,7 +24,8 @@ COMMANDS: Final = {
     "plan": "show the stages in order with their sizes, time and GPU-hours",
     "submit": "start a run: freeze the pipeline and the code, hand in the jobs",
     "status": "show where the stages of a run stand",
-    "watch": "show the status again and again until the run ends",
+    "watch": "pass over a run again and again until it ends",
+    "requeue": "one pass: requeue, heal and stop what needs it; what cron calls",
 }
 """Each command, `launcher/commands/<name>.py`, with its help."""
 

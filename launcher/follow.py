@@ -1,7 +1,8 @@
-"""Follows a run until it ends, and on a cluster that cannot order jobs, starts them in order.
+"""Follows a run until it ends, one pass after another.
 
-Ctrl-C stops a local job the way a preemption does: it saves, and `launcher watch` goes on from
-there. A second Ctrl-C leaves it to itself. Either may come anywhere.
+On this machine there is no Slurm to requeue or to order jobs: the passes do it alone, and Ctrl-C
+stops a local job the way a preemption does: it saves, and `launcher watch` goes on from there. A
+second Ctrl-C leaves it to itself. Either may come anywhere.
 """
 
 import fcntl
@@ -9,25 +10,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from db import record
 from db.ledger import Ledger
 from db.schema import StageRun
-from db.states import StageState, SubmissionState
+from db.states import StageState
 from jobs.contract.paths import RunFolder
+from launcher.acting import BusyError
 from launcher.cluster.base import Cluster
-from launcher.intent import frozen_settings, job_request, new_token, write_fence
-from launcher.pipeline import Pipeline
+from launcher.pipeline import load_pipeline
 from launcher.reconcile.observe import open_submission
-from launcher.reconcile.record import settle_run
-from launcher.reconcile.refresh import ALL_BYTES, Refreshed, refresh_run
+from launcher.reconcile.refresh import (
+    ALL_BYTES,
+    Refreshed,
+    learned_from,
+    read_run,
+    refresh_run,
+)
+from launcher.reconcile.run_pass import Passing
 from launcher.show.progress import Shower
 from launcher.view import view_stages
 
 _FINISHED = (StageState.DONE, StageState.REUSED)
-_ENDED = (*_FINISHED, StageState.FAILED, StageState.CANCELLED)
-_STARTABLE = (StageState.WAITING, StageState.SUBMITTING)
+_ENDED = (*_FINISHED, StageState.FAILED, StageState.CANCELLED, StageState.HELD)
+_GAVE_UP = (StageState.FAILED, StageState.CANCELLED, StageState.HELD)
 _LIVE = (StageState.PENDING, StageState.RUNNING)
 
 
@@ -54,9 +59,10 @@ class Follower:
     every_s: float
     clock: Callable[[], float] = time.time
     queries: int = field(default=0, init=False)
+    _told: str = field(default="", init=False)
 
     def look(self) -> Refreshed:
-        """Brings the ledger up to date and shows the stages."""
+        """Brings the ledger up to date and shows the stages, and acts on nothing."""
         seen = refresh_run(
             self.ledger,
             self.run_id,
@@ -64,66 +70,68 @@ class Follower:
             clock=self.clock,
             digest_bytes=ALL_BYTES,
         )
-        self.queries += seen.queries
-        self.progress.show(view_stages(seen.stages, seen.learned), at=self.clock())
-        return seen
+        return self._show(seen)
+
+    def follow(self) -> Refreshed:
+        """Passes until every stage has ended, or can never start."""
+        while True:
+            seen = self.step()
+            if _nothing_can_happen(seen.stages):
+                return seen
+            time.sleep(self.every_s)
 
     def watch(self) -> Refreshed:
-        """Looks until every stage has ended, or can never start."""
+        """Looks until every stage has ended; another process does the passes."""
         while True:
             seen = self.look()
             if _nothing_can_happen(seen.stages):
                 return seen
             time.sleep(self.every_s)
 
-    def drive(self, pipeline: Pipeline) -> Refreshed:
-        """Starts each stage when its parents are done, one after another, until none is left.
-
-        A stage that an earlier launcher left interrupted is started again, once.
+    def drive(self) -> Refreshed:
+        """The same for jobs on this machine, which are stopped by Ctrl-C.
 
         Raises:
             KeyboardInterrupt: After the running job has saved and ended, or has been left.
         """
         try:
-            seen = self.look()
-            again = {row.stage for row in seen.stages if row.state is StageState.INTERRUPTED}
-            while True:
-                ready = _ready(seen.stages, again)
-                if ready is not None:
-                    again.discard(ready.stage)
-                    self._start(pipeline, ready)
-                elif not _is_any_live(seen.stages):
-                    return seen
-                time.sleep(self.every_s)
-                seen = self.look()
+            return self.follow()
         except KeyboardInterrupt:
             self._stop()
             raise
 
-    def _start(self, pipeline: Pipeline, row: StageRun) -> None:
-        """Hands one stage over: the intent if it has none that is unused, the job, its id."""
-        run, stage = RunFolder(Path(row.run.folder)), pipeline.stage(row.stage)
-        newest = row.submissions[-1]
-        token, fence = newest.token, newest.fence
-        if newest.slurm_id is not None or newest.state is not SubmissionState.SUBMITTING:
-            token, fence = new_token(), fence + 1
-            write_fence(run, stage.name, fence)
-            with self.ledger.write() as session:
-                record.close_submission(session, newest.token)
-                record.new_submission(
-                    session,
-                    row.id,
-                    token=token,
-                    fence=fence,
-                    spec=frozen_settings(stage),
-                    parents=[],
-                    at=self.clock(),
-                )
-        slurm_id = self.cluster.submit(job_request(run, stage, token=token, fence=fence))
-        with self.ledger.write() as session:
-            record.submitted(session, token, slurm_id, at=self.clock())
-            record.set_stage_state(session, row.id, StageState.PENDING, at=self.clock())
-            settle_run(session, self.run_id, at=self.clock())
+    def step(self) -> Refreshed:
+        """One pass over the run; only a look where another launcher is acting."""
+        passing = Passing(
+            self.ledger,
+            lambda _: self.cluster,
+            load_pipeline,
+            digest_bytes=ALL_BYTES,
+            clock=self.clock,
+        )
+        try:
+            report = passing.run(self.run_id)
+        except BusyError:
+            return self.look()
+        for done in report.done:
+            if done.said or done.error:
+                self.say(f"{done.stage}: {done.said or done.error} ({done.rule}: {done.sentence})")
+        return self._show(
+            Refreshed(
+                stages=read_run(self.ledger, self.run_id).stages,
+                learned=learned_from(report.judged.get(self.run_id, ())),
+                queries=report.queries,
+                no_answer=report.no_answer,
+            )
+        )
+
+    def _show(self, seen: Refreshed) -> Refreshed:
+        self.queries += seen.queries
+        if seen.no_answer and seen.no_answer != self._told:
+            self.say(f"{seen.no_answer}; nothing is done until it answers")
+        self._told = seen.no_answer
+        self.progress.show(view_stages(seen.stages, seen.learned), at=self.clock())
+        return seen
 
     def _stop(self) -> None:
         """Asks the running jobs to save, and waits until they have ended and this is recorded."""
@@ -162,30 +170,17 @@ def _is_any_live(stages: Sequence[StageRun]) -> bool:
 
 def _is_winding_down(row: StageRun) -> bool:
     """Whether a stage has ended by its files, and its job is still leaving."""
-    return row.state in _ENDED and open_submission(row) is not None
-
-
-def _ready(stages: Sequence[StageRun], again: set[str]) -> StageRun | None:
-    """The first stage to start now; none while one is running."""
-    if _is_any_live(stages):
-        return None
-    done = {row.stage for row in stages if row.state in _FINISHED}
-    for row in stages:
-        if (row.state in _STARTABLE or row.stage in again) and done.issuperset(row.needs):
-            return row
-    return None
+    ended = row.state in (*_FINISHED, StageState.FAILED, StageState.CANCELLED)
+    return ended and open_submission(row) is not None
 
 
 def _nothing_can_happen(stages: Sequence[StageRun]) -> bool:
     """Whether all has ended that does not wait for something that failed."""
     dead: set[str] = set()
     for row in stages:
-        waits = row.state in _STARTABLE
         if _is_winding_down(row):
             return False
-        if row.state in (StageState.FAILED, StageState.CANCELLED) or (
-            waits and dead.intersection(row.needs)
-        ):
+        if row.state in _GAVE_UP or dead.intersection(row.needs):
             dead.add(row.stage)
         elif row.state not in _ENDED:
             return False

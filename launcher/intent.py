@@ -1,7 +1,7 @@
 """What is fixed before a job is handed over: its token, its fence number, its specification."""
 
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from jobs.contract.files import write_atomic
@@ -18,7 +18,13 @@ def new_token() -> str:
 
 
 def job_request(
-    run: RunFolder, stage: Stage, *, token: str, fence: int, parents: tuple[str, ...] = ()
+    run: RunFolder,
+    stage: Stage,
+    *,
+    token: str,
+    fence: int,
+    parents: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
 ) -> JobRequest:
     """The job of a stage.
 
@@ -28,13 +34,18 @@ def job_request(
         token: Of the submission.
         fence: Its number.
         parents: Slurm ids that it waits for.
+        exclude: Nodes to keep away from, beside those that the pipeline names.
     """
+    settings = stage.cluster
+    if exclude:
+        nodes = ",".join([*([settings.exclude] if settings.exclude else []), *exclude])
+        settings = replace(settings, exclude=nodes)
     return JobRequest(
         stage=stage.name,
         token=token,
         folder=run.stage(stage.name),
         task=StageTask(run.root, stage.name, fence, token),
-        settings=stage.cluster,
+        settings=settings,
         code=run.code,
         parents=parents,
         resumable=stage.resumable,
@@ -53,15 +64,17 @@ def stage_spec(pipeline: Pipeline, stage: Stage, run_id: str, code_sha: str) -> 
         gpus_per_node=stage.cluster.gpus_per_node,
         tasks_per_node=stage.cluster.tasks,
         resumable=stage.resumable,
+        signal_lead_s=stage.cluster.signal_lead_s,
         model=pipeline.model,
         train=stage.train,
         evaluate=stage.evaluate,
+        command=stage.command,
     )
 
 
 def frozen_settings(stage: Stage) -> dict[str, object]:
     """What the cluster is asked for, as the ledger keeps it with each submission."""
-    return {"cluster": asdict(stage.cluster)}
+    return {"cluster": asdict(stage.cluster), "requeue": asdict(stage.requeue)}
 
 
 def write_fence(run: RunFolder, stage: str, fence: int) -> Path:

@@ -7,30 +7,29 @@ hands each job over under that token before the ledger learns its Slurm id.
 
 import getpass
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from db import record
-from db.ledger import Ledger
-from db.queries import stages_of, submission_by_token
+from db.queries import stages_of
 from db.schema import Run, StageRun, Submission
 from db.states import StageKind, StageState
 from jobs.contract.files import write_atomic
 from jobs.contract.manifest import CheckpointFile
 from jobs.contract.paths import RunFolder
+from launcher.acting import Acting
 from launcher.cluster.base import Cluster, JobRequest, SubmitError
 from launcher.errors import ClusterError, LauncherError, UsageError
 from launcher.findings import findings
 from launcher.intent import frozen_settings, job_request, new_token, stage_spec, write_fence
-from launcher.pipeline import Pipeline
+from launcher.pipeline import Pipeline, deadline_at
 from launcher.plan import PlannedStage, make_plan
+from launcher.reconcile.handover import hand_over
 from launcher.reconcile.observe import SeenCheckpoint
 from launcher.reconcile.record import checkpoint_row, settle_run
 from launcher.reuse import write_done_marker
 from launcher.runs import next_command
 from launcher.snapshot import Code, identify_code, new_run_folder, take_snapshot
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -116,13 +115,13 @@ def prepare(pipeline: Pipeline, cluster: Cluster) -> Prepared:
     return Prepared(pipeline, reused, identify_code())
 
 
-def create_run(prepared: Prepared, cluster: Cluster, ledger: Ledger, clock: Clock) -> NewRun:
+def create_run(prepared: Prepared, cluster: Cluster, lease: Acting) -> NewRun:
     """Writes the run folder, then all rows of the run in one transaction.
 
     Raises:
         LauncherError: The folder cannot be made or written; it is gone again.
     """
-    now = clock()
+    now = lease.clock()
     pipeline, code = prepared.pipeline, prepared.code
     folder = new_run_folder(pipeline.runs, pipeline.name, now)
     run_id = folder.root.name
@@ -144,9 +143,11 @@ def create_run(prepared: Prepared, cluster: Cluster, ledger: Ledger, clock: Cloc
         code_dirty=code.dirty,
         submitted_by=getpass.getuser(),
         created_at=now,
+        deadline_at=deadline_at(pipeline.requeue, now),
+        max_gpu_hours=pipeline.requeue.max_gpu_hours,
         stages=_stage_rows(prepared, cluster, tokens, now),
     )
-    with ledger.write() as session:
+    with lease.write() as session:
         record.create_run(session, run)
         for stage in run.stages:
             if stage.stage in seen:
@@ -212,61 +213,43 @@ def _stage_rows(
     return rows
 
 
-def submit_jobs(
-    prepared: Prepared, run: NewRun, cluster: Cluster, ledger: Ledger, clock: Clock
-) -> None:
+def submit_jobs(prepared: Prepared, run: NewRun, cluster: Cluster, lease: Acting) -> None:
     """Hands the jobs over in order, each tied to its parents; fills in `run.slurm_ids`.
 
     Raises:
         ClusterError: One was refused or not answered. Its children were not handed over.
     """
+    with lease.ledger.read() as session:
+        rows = {row.stage: row for row in stages_of(session, run.id)}
     for planned in prepared.jobs:
-        stage = planned.stage
+        row = rows[planned.stage.name]
         # Reused parents are done already: Slurm must not be asked to wait for them.
         parents = tuple(run.slurm_ids[name] for name in planned.job_parents)
-        token = run.tokens[stage.name]
-        request = job_request(run.folder, stage, token=token, fence=1, parents=parents)
         try:
-            slurm_id = cluster.submit(request)
+            slurm_id = hand_over(
+                lease, cluster, prepared.pipeline, row, row.submissions[-1], parents
+            )
         except SubmitError as error:
-            record_submit_error(ledger, run, stage.name, error, clock())
+            _record_submit_error(lease, run, row, error)
             raise ClusterError(_what_now(error, run)) from error
-        record_job(ledger, run.id, request, slurm_id, clock())
-        run.slurm_ids[stage.name] = slurm_id
+        run.slurm_ids[row.stage] = slurm_id
+    with lease.write() as session:
+        settle_run(session, run.id, at=lease.clock())
 
 
-def record_job(ledger: Ledger, run_id: str, request: JobRequest, slurm_id: str, now: float) -> None:
-    """Records that a submission has become a job."""
-    state = StageState.WAITING if request.parents else StageState.PENDING
-    with ledger.write() as session:
-        submission = record.submitted(session, request.token, slurm_id, at=now)
-        submission.parents = list(request.parents)
-        record.set_stage_state(
-            session, submission.stage_run_id, state, at=now, why=f"it is job {slurm_id}"
-        )
-        settle_run(session, run_id, at=now)
-
-
-def record_submit_error(
-    ledger: Ledger, run: NewRun, stage: str, error: SubmitError, now: float
-) -> None:
-    """Records why a stage has no job, and that therefore the stages after it have none.
+def _record_submit_error(lease: Acting, run: NewRun, stage: StageRun, error: SubmitError) -> None:
+    """Records that a stage has no job, and that therefore the stages after it have none.
 
     Without an answer the job may exist: the submission stays open until its name has been
     looked for.
     """
-    with ledger.write() as session:
-        submission = submission_by_token(session, run.tokens[stage])
-        if submission is not None:
-            submission.error = str(error)
+    now = lease.clock()
+    with lease.write() as session:
         if error.refused:
-            failed = record.submission_failed(session, run.tokens[stage], str(error))
-            record.set_stage_state(
-                session, failed.stage_run_id, StageState.FAILED, at=now, why=str(error)
-            )
+            record.set_stage_state(session, stage.id, StageState.FAILED, at=now, why=str(error))
         for row in stages_of(session, run.id):
-            if row.stage in run.tokens and row.stage not in run.slurm_ids and row.stage != stage:
-                row.submissions[-1].error = f"not submitted: stage {stage} was not"
+            if row.stage in run.tokens and row.stage not in run.slurm_ids and row.id != stage.id:
+                row.submissions[-1].error = f"not submitted: stage {stage.stage} was not"
                 record.set_stage_state(session, row.id, StageState.WAITING, at=now)
         settle_run(session, run.id, at=now)
 

@@ -69,6 +69,7 @@ class JobRow:
         ended_at: When it lost it.
         exit_code: Of the batch script.
         signal: That killed the batch script.
+        cancelled_by: Number of the user who cancelled it.
         source: Who says so.
     """
 
@@ -83,6 +84,7 @@ class JobRow:
     ended_at: float | None = None
     exit_code: int | None = None
     signal: int | None = None
+    cancelled_by: int | None = None
     source: Literal["squeue", "sacct", "local"]
 
     @property

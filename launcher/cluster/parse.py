@@ -113,6 +113,7 @@ def _history_rows(lines: Iterable[list[str]]) -> Iterable[JobRow]:
             ended_at=_time(ended),
             exit_code=None if _time(ended) is None else _number(exit_code),
             signal=_number(killed_by) or None,
+            cancelled_by=_number(cancelled_by),
             source="sacct",
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from db.engine import ledger_url
 from db.ledger import Ledger
+from launcher.acting import WAIT_S, acting
 from launcher.cluster import Cluster, open_cluster
 from launcher.commands.arguments import add_pipeline_arguments
 from launcher.commands.watch import LOCAL_EVERY_S, follow
@@ -47,11 +48,13 @@ def run(args: argparse.Namespace) -> int:
         return _dry_run(screen, pipeline, cluster, as_json=args.json)
     prepared = prepare(pipeline, cluster)
     ledger = Ledger.open(ledger_url(pipeline.runs), create=True)
-    new = create_run(prepared, cluster, ledger, time.time)
+    with acting(ledger, time.time, wait_s=WAIT_S) as lease:
+        new = create_run(prepared, cluster, lease)
+        if cluster.holds_dependencies:
+            submit_jobs(prepared, new, cluster, lease)
     if not cluster.holds_dependencies:
         screen.say(f"run {new.id} in {new.folder.root}")
         return follow(screen, ledger, new.id, cluster, every_s=LOCAL_EVERY_S, as_json=args.json)
-    submit_jobs(prepared, new, cluster, ledger, time.time)
     if args.json:
         screen.json(jobs_json(pipeline, new))
     else:

@@ -9,7 +9,6 @@ from jobs.contract.paths import RunFolder
 from launcher.cluster import Cluster, open_cluster
 from launcher.commands.arguments import add_run_arguments
 from launcher.follow import Follower, is_done, only_driver
-from launcher.pipeline import load_pipeline
 from launcher.reconcile.refresh import read_run
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import Screen, open_screen
@@ -20,9 +19,9 @@ DESCRIPTION = """\
   launcher watch
   launcher watch demo-2026 --every 30
 
-Follows a run until every stage has ended; exit code 0 when all are done, 1 when not.
-A run on this machine is also driven: the next stage starts when its parents are done, and a
-stage that was interrupted goes on from its checkpoint. Ctrl-C stops such a run after a save.
+Follows a run, one pass (`launcher requeue`) after another, until every stage has ended or
+cannot go on by itself; exit code 0 when all are done, 1 when not. A run on this machine lives by
+these passes: Ctrl-C stops it after a save, and `launcher watch` goes on from there.
 """
 INTERRUPTED = 130
 DAY_S = 86400
@@ -70,11 +69,13 @@ def follow(
     try:
         with open_progress(screen) as progress, only_driver(folder) as is_driver:
             follower = Follower(ledger, run_id, cluster, progress, screen.say, every_s)
-            if cluster.holds_dependencies or not is_driver:
-                seen = follower.watch()
-            else:
+            if cluster.holds_dependencies:
+                seen = follower.follow()
+            elif is_driver:
                 follower.every_s = min(every_s, LOCAL_EVERY_S)
-                seen = follower.drive(load_pipeline(folder.pipeline))
+                seen = follower.drive()
+            else:
+                seen = follower.watch()
     except KeyboardInterrupt:
         show_left(screen, read_run(ledger, run_id).stages)
         return INTERRUPTED

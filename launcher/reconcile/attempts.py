@@ -7,9 +7,18 @@ from db.schema import Attempt, StageRun, Submission
 from jobs.contract.events import AttemptStory
 from jobs.contract.paths import AttemptKey
 from launcher.cluster.base import JobRow
-from launcher.cluster.states import WORD_OF_REQUEUED, WORD_OF_RUNNING, Meaning, cause_of, meaning
+from launcher.cluster.states import (
+    WORD_OF_REQUEUED,
+    WORD_OF_RUNNING,
+    Ending,
+    Meaning,
+    cause_of,
+    ending,
+    meaning,
+)
 
 _NO_STORY = AttemptStory()
+_FAULTS = {"out_of_memory": str(Ending.OUT_OF_MEMORY), "hardware": "hardware"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,8 @@ def see_attempts(
 
 def _has_ended(row: JobRow | None, story: AttemptStory) -> bool:
     """Whether the job's last attempt is over."""
-    if row is None:
-        return story.outcome is not None
+    if row is None or (row.source == "sacct" and _is_waiting(row)):
+        return story.outcome is not None  # the queue answered and does not have it
     return not row.live and meaning(row.word) is not Meaning.UNKNOWN and not _is_waiting(row)
 
 
@@ -86,14 +95,30 @@ def _ended_at(
 
 
 def describe_attempt(
-    stage: StageRun, submission: Submission, slurm_id: str, seen: Seen, *, at: float
+    stage: StageRun,
+    submission: Submission,
+    slurm_id: str,
+    seen: Seen,
+    *,
+    saved_step: int | None,
+    at: float,
 ) -> Attempt:
-    """The ledger's row of an attempt; not added to any session."""
+    """The ledger's row of an attempt; not added to any session.
+
+    Args:
+        stage: The stage run.
+        submission: Whose job it is an attempt of.
+        slurm_id: That job.
+        seen: What is known of it.
+        saved_step: Step of the newest valid checkpoint, where the attempt is the last one.
+        at: Now, Unix seconds.
+    """
     row, story = seen.row, seen.story
     started_at = (row.started_at if row else None) or story.started_at
     queued_at = row.queued_at if row else None
     wall_clock_s = None if started_at is None else max(0.0, (seen.ended_at or at) - started_at)
     gpus = stage.nodes * stage.gpus_per_node
+    saved_step = _saved_step(story) if saved_step is None else saved_step
     return Attempt(
         submission_id=submission.id,
         stage_run_id=stage.id,
@@ -101,7 +126,7 @@ def describe_attempt(
         slurm_id=slurm_id,
         restart=seen.restart,
         state=_word(seen),
-        cause=cause(seen) if seen.ended else None,
+        cause=cause(seen, submission.intent) if seen.ended else None,
         reason=(row.reason or None) if row else None,
         queued_at=queued_at,
         started_at=started_at,
@@ -112,27 +137,35 @@ def describe_attempt(
         first_step=story.first_step,
         last_step=story.last_step,
         total_steps=story.total_steps,
-        steps_gained=_steps_gained(story) if seen.ended else None,
-        steps_lost=_steps_lost(story) if seen.ended else None,
+        steps_gained=_steps_gained(story, saved_step) if seen.ended else None,
+        steps_lost=_steps_lost(story, saved_step) if seen.ended else None,
         nodes=(row.nodes if row else "") or ",".join(story.hosts) or None,
         exit_code=story.exit_code if story.exit_code is not None or not row else row.exit_code,
         exit_kind=story.outcome,
         message=story.message or None,
+        error=story.error,
+        fault=story.fault,
+        host=story.host,
         loss=story.loss,
         step_s=story.step_s,
     )
 
 
-def cause(seen: Seen) -> str | None:
+def cause(seen: Seen, intent: str | None = None) -> str | None:
     """Why an attempt ended, in two words; None for a good end.
 
-    Slurm's word comes first: the job that was told to stop does not know why.
+    Slurm's word comes first: the job that was told to stop does not know why. But what the
+    launcher did itself, and which part failed, Slurm does not know.
     """
     slurms = cause_of(seen.row.word) if seen.row else ""
+    if intent == "hang" and seen.row is not None and ending(seen.row.word) is Ending.CANCELLED:
+        return "hang"
     if seen.story.outcome == "stopped":
         return slurms if slurms not in ("", "failure", "requeue", "killed") else "stop signal"
     if seen.story.outcome == "refused":
         return "refused"
+    if seen.story.outcome == "failed" and seen.story.fault in _FAULTS:
+        return _FAULTS[seen.story.fault]
     return slurms or ("failure" if seen.story.outcome == "failed" else None)
 
 
@@ -154,14 +187,15 @@ def _saved_step(story: AttemptStory) -> int | None:
     return story.first_step if story.saved_step is None else story.saved_step
 
 
-def _steps_gained(story: AttemptStory) -> int | None:
-    saved, first = _saved_step(story), story.first_step
-    return None if saved is None or first is None else saved - first
+def _steps_gained(story: AttemptStory, saved_step: int | None) -> int | None:
+    first = story.first_step
+    return None if saved_step is None or first is None else saved_step - first
 
 
-def _steps_lost(story: AttemptStory) -> int | None:
+def _steps_lost(story: AttemptStory, saved_step: int | None) -> int | None:
     """Steps executed that the next attempt must do again."""
-    saved = _saved_step(story)
     if story.outcome == "done":
         return 0
-    return None if saved is None or story.last_step is None else max(0, story.last_step - saved)
+    if saved_step is None or story.last_step is None:
+        return None
+    return max(0, story.last_step - saved_step)

@@ -1,18 +1,26 @@
-"""What the evidence says about each stage run. Pure: no clock, no cluster, no ledger.
+"""What the evidence says about each stage run, and in which situation it is. Pure.
 
-`attempts.py` tells the single attempts; here the state of the stage follows from the last one,
-by the evidence that counts most: the done marker, the queue, the job's own last word, and only
-then Slurm's word for how it ended.
+`attempts.py` tells the single attempts, `history.py` what earlier ones count for; here all that a
+decision rests on is brought together. Parents are added when it is due (`StageFacts.among`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from db.schema import Attempt, StageRun, Submission
-from db.states import StageState
+from db.states import StageKind
+from jobs.contract.events import AttemptStory
 from launcher.cluster.base import JobRow, NoAnswer
-from launcher.cluster.states import Meaning, meaning
-from launcher.reconcile.attempts import Seen, cause, describe_attempt, see_attempts
+from launcher.cluster.states import (
+    Ending,
+    Meaning,
+    ending,
+    is_held_after_launch,
+    is_never_satisfied,
+    meaning,
+)
+from launcher.reconcile import history
+from launcher.reconcile.attempts import Seen, describe_attempt, see_attempts
 from launcher.reconcile.observe import (
     Evidence,
     Observation,
@@ -20,28 +28,10 @@ from launcher.reconcile.observe import (
     is_job_of,
     open_submission,
 )
+from launcher.reconcile.policy import By, End, Handover, Parent, Queued, Situation
 
-_LIVE_STATES = {
-    Meaning.WAITING: StageState.WAITING,
-    Meaning.PENDING: StageState.PENDING,
-    Meaning.REQUEUED: StageState.PENDING,
-    Meaning.HELD: StageState.HELD,
-    Meaning.RUNNING: StageState.RUNNING,
-}
-_LAST_WORDS = {
-    "stopped": StageState.INTERRUPTED,
-    "failed": StageState.FAILED,
-    "refused": StageState.FAILED,
-    "done": StageState.FAILED,  # it says so, and its final checkpoint is not there or damaged
-}
-_ENDED_STATES = {
-    Meaning.INTERRUPTED: StageState.INTERRUPTED,
-    Meaning.REQUEUED: StageState.INTERRUPTED,
-    Meaning.CANCELLED: StageState.CANCELLED,
-    Meaning.FAILED: StageState.FAILED,
-    Meaning.COMPLETED: StageState.FAILED,  # without a done marker
-}
-_OVER = (StageState.DONE, StageState.FAILED, StageState.CANCELLED)
+_STARTING = 3
+"""How much longer than a step the start of a job may take before it counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -50,64 +40,88 @@ class StageFacts:
 
     Attributes:
         stage: The stage run as the ledger knew it.
-        submission: Its open submission.
+        submission: Its open submission; None: it has none.
         slurm_id: The submission's job; None: no job of its name has been seen.
-        state: Its state; None: as it was, nothing new is known.
-        why: What the state rests on, for people; may be empty.
         attempts: Rows for the ledger.
         checkpoints: That are on the disk, newest first.
         total_steps: Of the stage; None: not told yet.
         epoch: Of its last step, from 0; None: not told.
-        over: Nothing more is expected of the submission's job.
+        hosts: Nodes of its last attempt, rank 0's first.
+        mark: How far its job has come, to be compared with the last time; empty: no job.
+        gone: The queue answered, and shows no job of it that could still do something.
+        situation: What a decision rests on, without the parents.
     """
 
     stage: StageRun
-    submission: Submission
+    submission: Submission | None
     slurm_id: str | None
-    state: StageState | None
-    why: str
     attempts: tuple[Attempt, ...]
     checkpoints: tuple[SeenCheckpoint, ...]
     total_steps: int | None
     epoch: int | None
-    over: bool
+    hosts: tuple[str, ...]
+    mark: str
+    gone: bool
+    situation: Situation
+
+    def among(self, parents: Iterable[Parent], gpu_hours: float) -> Situation:
+        """The situation with what the rest of the run adds to it."""
+        return replace(self.situation, parents=tuple(parents), gpu_hours=gpu_hours)
 
 
 def make_facts(stages: Sequence[StageRun], seen: Observation) -> list[StageFacts]:
-    """The facts about every stage run that has an open submission."""
-    facts = []
-    for stage in stages:
-        submission = open_submission(stage)
-        if submission is not None:
-            facts.append(_stage_facts(stage, submission, seen))
-    return facts
+    """The facts about stage runs."""
+    return [_stage_facts(stage, open_submission(stage), seen) for stage in stages]
 
 
-def _stage_facts(stage: StageRun, submission: Submission, seen: Observation) -> StageFacts:
-    files = seen.files[stage.id]
-    rows = _rows(stage, submission, seen)
-    slurm_id = submission.slurm_id or _adopted(stage, rows, files)
-    answered = not isinstance(seen.live, NoAnswer)
+def _stage_facts(stage: StageRun, submission: Submission | None, seen: Observation) -> StageFacts:
+    files = seen.files.get(stage.id, Evidence({}))
+    rows = _rows(stage, submission, seen) if submission else []
+    slurm_id = (submission.slurm_id or _adopted(stage, rows, files)) if submission else None
     attempts: list[Seen] = []
     if slurm_id is not None:
-        attempts = see_attempts(slurm_id, rows, files.stories, answered=answered, at=seen.at)
-    state, why = _state(stage, attempts, files, seen)
+        attempts = see_attempts(
+            slurm_id, rows, files.stories, answered=seen.no_answer is None, at=seen.at
+        )
+    last = attempts[-1] if attempts else None
     told = [each.story.total_steps for each in attempts if each.story.total_steps is not None]
+    valid = [each for each in files.checkpoints if not each.faults]
+    described = tuple(
+        describe_attempt(
+            stage,
+            submission,
+            slurm_id or "",
+            each,
+            saved_step=_saved_step(each.story, valid) if each is last else None,
+            at=seen.at,
+        )
+        for each in attempts
+        if submission is not None
+    )
+    mark = _mark(last) if last is not None else ""
+    queued = _queued(stage, submission, last, mark, seen) if submission else None
     return StageFacts(
         stage=stage,
         submission=submission,
         slurm_id=slurm_id,
-        state=state,
-        why=why,
-        attempts=tuple(
-            describe_attempt(stage, submission, slurm_id or "", each, at=seen.at)
-            for each in attempts
-        ),
+        attempts=described,
         checkpoints=files.checkpoints,
         total_steps=told[-1] if told else None,
-        epoch=attempts[-1].story.epoch if attempts else None,
-        over=(state or stage.state) in _OVER and answered and all(each.ended for each in attempts),
+        epoch=last.story.epoch if last else None,
+        hosts=last.story.hosts if last else (),
+        mark=mark,
+        gone=queued is None and seen.no_answer is None,
+        situation=_situation(
+            stage, submission, seen, described, files, slurm_id, last, rows, queued
+        ),
     )
+
+
+def _saved_step(story: AttemptStory, valid: Sequence[SeenCheckpoint]) -> int | None:
+    """The newest step that is whole on the disk; 0 for an attempt that left nothing behind."""
+    if valid:
+        return max(each.manifest.step for each in valid)
+    return 0 if story.first_step is not None else None
 
 
 def _rows(stage: StageRun, submission: Submission, seen: Observation) -> list[JobRow]:
@@ -123,47 +137,158 @@ def _adopted(stage: StageRun, rows: Sequence[JobRow], files: Evidence) -> str | 
     return next((slurm_id for slurm_id in ids if slurm_id not in others), None)
 
 
-def _state(
-    stage: StageRun, attempts: Sequence[Seen], files: Evidence, seen: Observation
-) -> tuple[StageState | None, str]:
+def _mark(last: Seen) -> str:
+    story = last.story
+    return f"{last.restart}/{story.last_step}/{story.saved_step}/{story.last_at}"
+
+
+def _queued(
+    stage: StageRun, submission: Submission, last: Seen | None, mark: str, seen: Observation
+) -> Queued | None:
+    """The job as the queue shows it; None where it is not there."""
+    row = last.row if last is not None else None
+    if row is None or not row.live or last is None or last.ended:
+        return None
+    hang_s = history.budgets_of(submission).hang_s
+    return Queued(
+        meaning=meaning(row.word, row.reason),
+        word=row.word,
+        reason=row.reason,
+        never_satisfied=is_never_satisfied(row.reason),
+        held_after_launch=is_held_after_launch(row.reason),
+        restart=row.restart,
+        waits_for=tuple(submission.parents),
+        still_s=_still_s(stage, submission, last.story, mark, seen.at),
+        hang_after_s=_hang_after_s(last.story, hang_s),
+    )
+
+
+def _still_s(
+    stage: StageRun, submission: Submission, story: AttemptStory, mark: str, at: float
+) -> float | None:
+    """How long a job that trains has told nothing new, by our own clock."""
+    tells = stage.kind is StageKind.TRAIN or story.step_s is not None
+    if not tells or story.started_at is None or story.outcome is not None:
+        return None
+    if submission.mark != mark or submission.moved_at is None:
+        return 0.0
+    return max(0.0, at - submission.moved_at)
+
+
+def _hang_after_s(story: AttemptStory, hang_s: float) -> float:
+    if story.first_step is None:
+        return _STARTING * hang_s
+    return max(hang_s, 5 * (story.step_s or 0.0), 3 * (story.save_s or 0.0))
+
+
+def _situation(  # noqa: PLR0913, PLR0917 - everything that is known comes together here
+    stage: StageRun,
+    submission: Submission | None,
+    seen: Observation,
+    described: Sequence[Attempt],
+    files: Evidence,
+    slurm_id: str | None,
+    last: Seen | None,
+    rows: Sequence[JobRow],
+    queued: Queued | None,
+) -> Situation:
+    attempts = history.merged(stage.attempts, described)
+    valid = [each for each in files.checkpoints if not each.faults]
     newest = files.checkpoints[0] if files.checkpoints else None
-    if newest is not None and newest.manifest.final and not newest.faults:
-        return StageState.DONE, ""
-    if isinstance(seen.live, NoAnswer):
-        return None, ""
-    if attempts and attempts[-1].ended:
-        return _ended_state(attempts[-1], newest)
-    row = attempts[-1].row if attempts else None
-    return _live_state(row) if row is not None and row.live else (None, _unknown_job(stage))
+    end = None
+    if last is not None and last.ended and described:
+        end = _end(stage, last, described[-1], rows, seen)
+    unseen_since = submission.unseen_since if submission else None
+    return Situation(
+        stage=stage.stage,
+        now=seen.at,
+        state=stage.state,
+        answered=seen.no_answer is None,
+        accounting=not isinstance(seen.history, NoAnswer),
+        keeps_accounts=not isinstance(seen.history, NoAnswer),
+        is_local=stage.cluster == "local",
+        resumable=stage.resumable,
+        done=newest is not None and newest.manifest.final and not newest.faults,
+        handover=_handover(submission, slurm_id),
+        waits_in_queue=stage.cluster != "local",
+        sent_s=seen.at - submission.sent_at if submission and submission.sent_at else 0.0,
+        intent=(submission.intent or "") if submission else "",
+        queued=queued,
+        end=end,
+        unseen_s=seen.at - unseen_since if unseen_since is not None else 0.0,
+        unseen_passes=(submission.unseen_passes or 0) if submission else 0,
+        silent_s=_silent_s(submission, last, seen.at),
+        past=history.count(attempts, stage.counted_from),
+        checkpoints=len(valid),
+        all_damaged=bool(files.checkpoints) and not valid,
+        releases=(submission.releases or 0) if submission else 0,
+        budgets=history.budgets_of(history.newest_submission(stage)),
+        deadline_at=stage.run.deadline_at,
+        max_gpu_hours=stage.run.max_gpu_hours,
+    )
 
 
-def _live_state(row: JobRow) -> tuple[StageState | None, str]:
-    state = _LIVE_STATES.get(meaning(row.word, row.reason))
-    if state is None:
-        return None, f"Slurm says {row.word}, which this launcher does not know"
-    return state, "" if state is StageState.RUNNING else row.reason
+def _handover(submission: Submission | None, slurm_id: str | None) -> Handover:
+    if submission is None:
+        return Handover.NONE
+    if slurm_id is not None:
+        return Handover.JOB
+    return Handover.SENT if submission.sent_at is not None else Handover.UNSENT
 
 
-def _ended_state(last: Seen, newest: SeenCheckpoint | None) -> tuple[StageState | None, str]:
-    """The state of a stage whose job has ended without a valid done marker."""
-    words = [text for text in (cause(last), last.story.message) if text]
-    means = meaning(last.row.word) if last.row else None
-    if means is Meaning.CANCELLED:  # whatever the job said when it was told to go
-        return StageState.CANCELLED, f"cancelled {last.row.reason if last.row else ''}".strip()
-    if last.story.outcome == "done" or (means is Meaning.COMPLETED and not words):
-        words = ["it ended well, but has no valid final checkpoint"]
-        words += newest.faults[:1] if newest else ()
-    if last.story.outcome is not None:
-        return _LAST_WORDS.get(last.story.outcome, StageState.FAILED), ": ".join(words)
-    if means is Meaning.GONE:
-        began = last.story.started_at is not None
-        why = "its processes ended without a word" if began else "it ended before its first step"
-        return (StageState.INTERRUPTED if began else StageState.FAILED), why
-    state = _ENDED_STATES.get(means) if means is not None else None
-    return state, ": ".join(words)
+def _silent_s(submission: Submission | None, last: Seen | None, at: float) -> float:
+    """Since when nothing new has come from the job, by our clock and by that of its node."""
+    if submission is None:
+        return 0.0
+    moved_at = submission.moved_at or submission.sent_at or submission.created_at
+    told_at = (last.story.last_at if last is not None else None) or moved_at
+    return max(0.0, at - max(moved_at, min(told_at, at)))
 
 
-def _unknown_job(stage: StageRun) -> str:
-    if stage.state in (StageState.WAITING, StageState.SUBMITTING):
+def _end(
+    stage: StageRun, last: Seen, attempt: Attempt, rows: Sequence[JobRow], seen: Observation
+) -> End:
+    story, row = last.story, last.row
+    first, step = story.first_step, story.last_step
+    return End(
+        ending=ending(row.word) if row is not None else None,
+        by=_canceller(last, rows, seen.uid),
+        outcome=story.outcome,
+        fault=story.fault or "",
+        error=story.error,
+        message=story.message or "",
+        started=attempt.started_at is not None,
+        ran_s=attempt.wall_clock_s,
+        step=step,
+        stepped=first is not None and step is not None and step > first,
+        progress=attempt.steps_gained or 0,
+        host=story.host or "",
+        at=last.ended_at or seen.at,
+        exit_code=attempt.exit_code,
+        memory=_memory(stage),
+    )
+
+
+def _canceller(last: Seen, rows: Sequence[JobRow], uid: int) -> By:
+    """Who cancelled an attempt: accounting alone says it, the queue does not."""
+    if last.row is None or ending(last.row.word) is not Ending.CANCELLED:
         return ""
-    return "the cluster does not know its job, and the job has not said how it ended"
+    told = [row.cancelled_by for row in rows if row.restart == last.restart]
+    by = next((user for user in told if user is not None), None)
+    if by is None:
+        return "unknown"
+    return "self" if by == uid else "other"
+
+
+def _memory(stage: StageRun) -> str:
+    """What a node of the job was given, for people."""
+    submission = history.newest_submission(stage)
+    cluster = submission.spec.get("cluster") if submission is not None else None
+    mem_gb = cluster.get("mem_gb") if isinstance(cluster, dict) else None
+    return f"{mem_gb:g} GB a node" if isinstance(mem_gb, int | float) else ""
+
+
+def is_waiting(facts: StageFacts) -> bool:
+    """Whether its job waits in the queue."""
+    queued = facts.situation.queued
+    return queued is not None and queued.meaning is not Meaning.RUNNING

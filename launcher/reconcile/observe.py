@@ -1,7 +1,8 @@
 """Gathers the evidence about stage runs: two questions to the cluster, event files, manifests."""
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.schema import StageRun, Submission
@@ -16,6 +17,9 @@ from jobs.contract.manifest import (
 )
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 from launcher.cluster.base import Cluster, JobRow, NoAnswer, Rows, job_name
+
+_CLOCK_SKEW_S = 3600.0
+"""By how much the controller's clock may differ from ours; also covers a change of the hour."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Observation:
         history: What is recorded of jobs that it does not show as live.
         queries: How many questions the scheduler was asked.
         files: What the files say, by the id of the stage run.
+        uid: Number of the user whose jobs they are.
     """
 
     at: float
@@ -67,6 +72,7 @@ class Observation:
     history: Rows
     queries: int
     files: Mapping[int, Evidence]
+    uid: int = field(default_factory=os.getuid)
 
     @property
     def no_answer(self) -> NoAnswer | None:
@@ -89,13 +95,15 @@ def observe(
     waiting = [stage for stage in stages if open_submission(stage) is not None]
     live = cluster.live()
     past_ids = _ids_to_look_up(waiting, live)
-    history = cluster.history(past_ids) if past_ids else []
+    since = _since(waiting, live, past_ids)
+    asks = bool(past_ids) or since is not None
+    history = cluster.history(past_ids, since=since) if asks else []
     reader = _Reader(digest_bytes)
     return Observation(
         at=now,
         live=live,
         history=history,
-        queries=(1 + bool(past_ids)) if cluster.holds_dependencies else 0,
+        queries=(1 + asks) if cluster.holds_dependencies else 0,
         files={stage.id: reader.read(stage) for stage in waiting},
     )
 
@@ -117,7 +125,8 @@ def is_job_of(row: JobRow, stage: StageRun, submission: Submission) -> bool:
     The name decides: Slurm hands out the same number again after a reset. What a local job was
     called is not known once it is gone, but its number is the token.
     """
-    return row.name == job_name(stage.stage, submission.token) or row.slurm_id == submission.token
+    name = submission.job_name or job_name(stage.stage, submission.token)
+    return row.name == name or row.slurm_id == submission.token
 
 
 def _ids_to_look_up(stages: Sequence[StageRun], live: Rows) -> list[str]:
@@ -134,6 +143,28 @@ def _ids_to_look_up(stages: Sequence[StageRun], live: Rows) -> list[str]:
         if row is None or row.restart > _closed_attempts(stage, submission.slurm_id):
             wanted.append(submission.slurm_id)
     return wanted
+
+
+def _since(stages: Sequence[StageRun], live: Rows, past_ids: Sequence[str]) -> float | None:
+    """From when on all jobs must be asked for: some were sent, and their ids never arrived.
+
+    None: the ids are known. Jobs whose ids are known must be in that answer as well.
+    """
+    if isinstance(live, NoAnswer):
+        return None
+    shown = {row.name for row in live}
+    opened = [(stage, sub) for stage in stages if (sub := open_submission(stage)) is not None]
+    lost = [
+        submission
+        for stage, submission in opened
+        if submission.slurm_id is None
+        and submission.sent_at is not None
+        and job_name(stage.stage, submission.token) not in shown
+    ]
+    if not lost:
+        return None
+    asked = [submission for _, submission in opened if submission.slurm_id in past_ids]
+    return min(submission.created_at for submission in [*lost, *asked]) - _CLOCK_SKEW_S
 
 
 def _closed_attempts(stage: StageRun, slurm_id: str) -> int:

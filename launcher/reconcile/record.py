@@ -1,34 +1,55 @@
-"""Writes facts into the ledger, all in one transaction. Again is harmless."""
+"""Writes facts and decisions into the ledger, all in one transaction. Again is harmless."""
 
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
 from db import record
-from db.queries import stages_of
-from db.schema import Attempt, Checkpoint, StageRun
-from db.states import RunState, StageState
+from db.queries import stages_by_id, stages_of
+from db.schema import Attempt, Checkpoint, StageRun, Submission
+from db.states import OPEN_SUBMISSION_STATES, RunState, StageState
 from jobs.contract.manifest import NAME, sha256_of
 from launcher.reconcile.facts import StageFacts
+from launcher.reconcile.judge import Judged
 from launcher.reconcile.observe import SeenCheckpoint
+from launcher.reconcile.policy import Action, Decision
+from launcher.reconcile.policy.decide import WITHDRAWN
+
+_FINAL_ACTIONS = (Action.DONE, Action.FAIL)
 
 
-def record_facts(session: Session, facts: Iterable[StageFacts], *, at: float) -> None:
-    """Records what is true of stage runs, and of the runs they belong to.
+def record_judged(
+    session: Session, judged: Sequence[Judged], *, at: float, counts: bool = False
+) -> None:
+    """Records what is true of stage runs and was decided about them, and of their runs.
 
     Args:
         session: Of `Ledger.write`.
-        facts: Of one run or of many.
+        judged: Of one run or of many.
         at: When they were observed, Unix seconds.
+        counts: This is a pass: a job that nobody knows is counted as unseen once more.
     """
+    # What was read before the evidence was gathered may be out of date by now.
+    rows = {row.id: row for row in stages_by_id(session, [each.facts.stage.id for each in judged])}
     touched = []
-    for stage_facts in facts:
-        # What was read before the evidence was gathered may be out of date by now.
-        stage = session.get_one(StageRun, stage_facts.stage.id)
-        _record_stage(session, stage, stage_facts, at=at)
-        touched.append(stage.run_id)
+    for each in judged:
+        stage = rows[each.facts.stage.id]
+        if _is_overtaken(stage, each.facts):
+            continue
+        before = stage.state
+        _record_facts(session, stage, each.facts, at=at, counts=counts)
+        _record_decision(session, stage, each, at=at)
+        if stage.state is not before or stage.state is StageState.SUBMITTING:
+            touched.append(stage.run_id)
     for run_id in dict.fromkeys(touched):
         settle_run(session, run_id, at=at)
+
+
+def _is_overtaken(stage: StageRun, facts: StageFacts) -> bool:
+    """Whether the stage has been submitted again since the evidence was gathered."""
+    newest = stage.submissions[-1].id if stage.submissions else None
+    known = facts.stage.submissions[-1].id if facts.stage.submissions else None
+    return newest != known
 
 
 def settle_run(session: Session, run_id: str, *, at: float) -> None:
@@ -54,20 +75,91 @@ def run_state(stages: Sequence[StageState]) -> RunState | None:
     return None if StageState.SUBMITTING in stages else RunState.RUNNING
 
 
-def _record_stage(session: Session, stage: StageRun, facts: StageFacts, *, at: float) -> None:
-    token = facts.submission.token
+def _record_facts(
+    session: Session, stage: StageRun, facts: StageFacts, *, at: float, counts: bool
+) -> None:
+    if facts.submission is None:
+        return
+    submission = stage.submissions[-1]
     if facts.slurm_id is not None:
-        record.submitted(session, token, facts.slurm_id, at=at)
-    attempts = [record.upsert_attempt(session, attempt) for attempt in facts.attempts]
+        record.submitted(session, submission.token, facts.slurm_id, at=at)
+    known = {(each.slurm_id, each.restart): each for each in stage.attempts}
+    attempts = [record.merge_attempt(session, known, attempt) for attempt in facts.attempts]
+    paths = {row.path: row for row in stage.checkpoints}
     for seen in facts.checkpoints:
-        if not seen.faults:
+        known_row = paths.get(str(seen.path))
+        if not seen.faults and not _is_recorded(known_row, seen):
             record.record_checkpoint(session, checkpoint_row(stage.id, seen, attempts, at=at))
     if facts.total_steps is not None:
         stage.total_steps = facts.total_steps
-    if facts.state is not None:
-        record.set_stage_state(session, stage.id, facts.state, at=at, why=facts.why)
-    if facts.over:
-        record.close_submission(session, token)
+    _record_watch(submission, facts, at=at, counts=counts)
+
+
+def _is_recorded(known: Checkpoint | None, seen: SeenCheckpoint) -> bool:
+    """Whether the ledger has a checkpoint as it is; a save over an old one has a new time."""
+    return (
+        known is not None
+        and known.created_at == seen.written_at
+        and (known.verified_at is not None or not seen.verified)
+    )
+
+
+def _record_watch(submission: Submission, facts: StageFacts, *, at: float, counts: bool) -> None:
+    """What the next look compares with: since when the job is unseen, how far it had come."""
+    if submission.mark != facts.mark:
+        submission.mark, submission.moved_at = facts.mark, at
+    if not facts.gone:
+        if facts.situation.answered and submission.unseen_since is not None:
+            submission.unseen_since = submission.unseen_passes = None
+    elif counts:
+        submission.unseen_since = submission.unseen_since or at
+        submission.unseen_passes = (submission.unseen_passes or 0) + 1
+
+
+def _record_decision(session: Session, stage: StageRun, judged: Judged, *, at: float) -> None:
+    decision, facts = judged.decision, judged.facts
+    if decision.not_before is not None and stage.why != decision.sentence:
+        record.add_event(
+            session,
+            "storm" if decision.storm else "postponed",
+            f"{stage.stage}: {decision.sentence}",
+            at=at,
+            run_id=stage.run_id,
+            stage_run_id=stage.id,
+            data={"rule": decision.rule, "not_before": decision.not_before},
+        )
+    note_decision(session, stage, decision, at=at)
+    if facts.submission is not None and is_over(decision, facts):
+        record.close_submission(session, stage.submissions[-1].token)
+
+
+def note_decision(session: Session, stage: StageRun, decision: Decision, *, at: float) -> None:
+    """Records the state that follows from a decision, its rule and its reason."""
+    if decision.rule == "no-answer":
+        return  # the last thing known stays
+    if decision.state is not None:
+        record.set_stage_state(
+            session, stage.id, decision.state, at=at, why=decision.sentence, rule=decision.rule
+        )
+    if (stage.rule, stage.why) != (decision.rule, decision.sentence or None):
+        stage.rule, stage.why = decision.rule, decision.sentence or None
+
+
+def is_over(decision: Decision, facts: StageFacts) -> bool:
+    """Whether nothing more is expected of the submission's job."""
+    ended = facts.gone and all(attempt.ended_at is not None for attempt in facts.attempts)
+    final = decision.action in _FINAL_ACTIONS or decision.rule == WITHDRAWN
+    return ended and (final or decision.state is StageState.CANCELLED)
+
+
+def open_tokens(stages: Iterable[StageRun]) -> list[str]:
+    """Tokens of the submissions whose jobs may still do something."""
+    return [
+        submission.token
+        for stage in stages
+        for submission in stage.submissions
+        if submission.state in OPEN_SUBMISSION_STATES
+    ]
 
 
 def checkpoint_row(

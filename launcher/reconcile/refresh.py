@@ -9,8 +9,9 @@ from db.queries import stages_of
 from db.schema import StageRun
 from launcher.cluster.base import Cluster
 from launcher.reconcile.facts import make_facts
+from launcher.reconcile.judge import Judged, judge_run
 from launcher.reconcile.observe import observe, open_submission
-from launcher.reconcile.record import record_facts
+from launcher.reconcile.record import record_judged
 from launcher.view import Learned
 
 QUICK_BYTES = 256e6
@@ -59,17 +60,25 @@ def refresh_run(
         digest_bytes: See `observe`.
     """
     before = read_run(ledger, run_id)
-    opened = [stage for stage in before.stages if open_submission(stage) is not None]
-    if not opened:
+    if not any(open_submission(stage) is not None for stage in before.stages):
         return before
-    cluster = open_cluster(opened[0].cluster)
-    seen = observe(opened, cluster, now=clock(), digest_bytes=digest_bytes)
-    facts = make_facts(opened, seen)
+    cluster = open_cluster(before.stages[0].cluster)
+    seen = observe(before.stages, cluster, now=clock(), digest_bytes=digest_bytes)
+    judged = judge_run(make_facts(before.stages, seen))
     with ledger.write() as session:
-        record_facts(session, facts, at=seen.at)
+        record_judged(session, judged, at=seen.at)
     return Refreshed(
         stages=read_run(ledger, run_id).stages,
-        learned={each.stage.stage: Learned(each.why, each.epoch) for each in facts},
+        learned=learned_from(judged),
         queries=seen.queries,
         no_answer=seen.no_answer.what if seen.no_answer else "",
     )
+
+
+def learned_from(judged: Sequence[Judged]) -> dict[str, Learned]:
+    """What a look told of the stages of one run, by stage."""
+    return {
+        each.facts.stage.stage: Learned(each.decision.sentence, each.facts.epoch)
+        for each in judged
+        if each.facts.submission is not None
+    }

@@ -68,5 +68,5 @@ class Paper:
     def rewire(self, slurm_id: str, parents: Sequence[str]) -> None:
         self.acts.append(f"rewire {slurm_id} to {' '.join(parents)}".strip())
 
-    def num_nodes(self, partition: str | None) -> int | None:
+    def num_nodes(self, partition: str | None) -> int | None:  # noqa: ARG002 - there is one
         return 4

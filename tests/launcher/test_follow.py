@@ -16,10 +16,9 @@ from jobs.contract.paths import RunFolder
 from launcher.cluster import LocalCluster
 from launcher.follow import Follower, is_done, only_driver
 from launcher.pipeline import Pipeline
-from launcher.submit import create_run, prepare
 from launcher.view import StageView
 from tests.launcher.pretend import Pretending
-from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states
+from tests.launcher.worlds import begin_run, make_pipeline, open_ledger, stage_rows, states
 
 
 class Quiet:
@@ -46,9 +45,7 @@ class Quiet:
 
 def start(pipeline: Pipeline, cluster: Pretending) -> Follower:
     """A new run and who follows it."""
-    ledger = open_ledger(pipeline)
-    run = create_run(prepare(pipeline, cluster), cluster, ledger, time.time)
-    return go_on(pipeline, cluster, run.id)
+    return go_on(pipeline, cluster, begin_run(pipeline, cluster).id)
 
 
 def go_on(pipeline: Pipeline, cluster: Pretending, run_id: str) -> Follower:
@@ -78,7 +75,7 @@ def test_stages_run_in_order_until_all_are_done(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path)
     follower = start(pipeline, Pretending(LocalCluster()))
 
-    seen = follower.drive(pipeline)
+    seen = follower.drive()
 
     assert is_done(seen.stages)
     ends = [row.attempts[0].ended_at for row in seen.stages[1:]]
@@ -89,7 +86,7 @@ def test_stages_run_in_order_until_all_are_done(tmp_path: Path) -> None:
 
 def test_done_stage_has_its_figures_in_the_ledger(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path)
-    start(pipeline, Pretending(LocalCluster(), steps=4)).drive(pipeline)
+    start(pipeline, Pretending(LocalCluster(), steps=4)).drive()
 
     row = stage_rows(open_ledger(pipeline))["second"]
 
@@ -111,7 +108,7 @@ def test_failed_stage_ends_the_run_and_its_children_never_start(tmp_path: Path) 
     pipeline = make_pipeline(tmp_path)
     follower = start(pipeline, Pretending(LocalCluster(), fail="middle"))
 
-    seen = follower.drive(pipeline)
+    seen = follower.drive()
 
     assert not is_done(seen.stages)
     assert states(open_ledger(pipeline)) == {
@@ -136,7 +133,7 @@ def test_ctrl_c_lets_the_running_stage_save_and_watch_goes_on_from_there(
 
     thread = when(has_begun, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        follower.drive(pipeline)
+        follower.drive()
     thread.join()
 
     assert states(ledger)["second"] == "interrupted"
@@ -144,7 +141,7 @@ def test_ctrl_c_lets_the_running_stage_save_and_watch_goes_on_from_there(
     assert saved > 0
 
     quicker = Pretending(LocalCluster(), steps=saved + 2)
-    assert is_done(go_on(pipeline, quicker, follower.run_id).drive(pipeline).stages)
+    assert is_done(go_on(pipeline, quicker, follower.run_id).drive().stages)
     attempts = stage_rows(ledger)["second"].attempts
     assert [(a.first_step, a.last_step, a.steps_lost) for a in attempts] == [
         (0, saved, 0),
@@ -158,33 +155,35 @@ def test_ctrl_c_before_the_stage_can_hear_it_interrupts_it_all_the_same(tmp_path
     thread = when(lambda: states(open_ledger(pipeline))["second"] == "pending", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
-        follower.drive(pipeline)
+        follower.drive()
     thread.join()
 
     assert states(open_ledger(pipeline))["second"] == "interrupted"
 
 
-def test_new_submission_has_a_new_fence_in_the_run_folder(tmp_path: Path) -> None:
+def test_each_new_submission_has_a_new_fence_until_the_budget_is_spent(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path)
-    follower = start(pipeline, Pretending(LocalCluster(), die="second"))
-    follower.drive(pipeline)
-    assert states(open_ledger(pipeline))["second"] == "interrupted"
 
-    go_on(pipeline, Pretending(LocalCluster()), follower.run_id).drive(pipeline)
+    start(pipeline, Pretending(LocalCluster(), die="second")).drive()
 
     row = stage_rows(open_ledger(pipeline))["second"]
     fence = RunFolder(Path(row.run.folder)).stage("second").fence
-    assert [(s.fence, str(s.state)) for s in row.submissions] == [(1, "closed"), (2, "closed")]
-    assert fence.read_text() == "2\n"
+    assert [(s.fence, s.rule) for s in row.submissions] == [
+        (1, None),
+        (2, "killed"),
+        (3, "killed"),
+    ]
+    assert fence.read_text() == "3\n"
+    assert (str(row.state), row.rule) == ("held", "no-progress")
 
 
 def test_stage_that_vanished_without_a_word_has_lost_its_steps(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path)
-    start(pipeline, Pretending(LocalCluster(), die="second")).drive(pipeline)
+    start(pipeline, Pretending(LocalCluster(), die="second")).drive()
 
-    (attempt,) = stage_rows(open_ledger(pipeline))["second"].attempts
+    attempts = stage_rows(open_ledger(pipeline))["second"].attempts
 
-    assert (attempt.cause, attempt.last_step, attempt.steps_lost) == ("killed", 1, 1)
+    assert [(a.cause, a.last_step, a.steps_lost) for a in attempts] == [("killed", 1, 1)] * 3
 
 
 def test_second_ctrl_c_leaves_the_stage_running_and_another_launcher_takes_over(
@@ -196,18 +195,20 @@ def test_second_ctrl_c_leaves_the_stage_running_and_another_launcher_takes_over(
     follower = start(pipeline, deaf)
     threads: list[threading.Thread] = []
 
-    def told_to_stop(_: str) -> None:
+    def told_to_stop(line: str) -> None:
+        if not line.startswith("stopping"):
+            return
         threads.append(when(lambda: True, interrupt))
 
     follower.say = told_to_stop
     threads.append(when(lambda: bool(stage_rows(ledger)["second"].attempts), interrupt))
     with pytest.raises(KeyboardInterrupt):
-        follower.drive(pipeline)
+        follower.drive()
     for thread in threads:
         thread.join()
     assert states(ledger)["second"] == "running"
 
-    seen = go_on(pipeline, Pretending(LocalCluster()), follower.run_id).drive(pipeline)
+    seen = go_on(pipeline, Pretending(LocalCluster()), follower.run_id).drive()
 
     assert is_done(seen.stages)
     assert len(seen.stages[1].attempts) == 1

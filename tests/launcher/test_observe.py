@@ -12,9 +12,8 @@ from jobs.contract.manifest import Manifest, describe, write_manifest
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 from launcher.cluster.base import JobRow, NoAnswer, job_name
 from launcher.reconcile.refresh import Refreshed, refresh_run
-from launcher.submit import create_run, prepare, submit_jobs
 from tests.launcher.paper import Paper
-from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states
+from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states, submit_run
 
 
 class World:
@@ -24,9 +23,7 @@ class World:
         self.pipeline = make_pipeline(folder)
         self.paper = Paper()
         self.ledger = open_ledger(self.pipeline)
-        prepared = prepare(self.pipeline, self.paper)
-        self.run = create_run(prepared, self.paper, self.ledger, lambda: 1000.0)
-        submit_jobs(prepared, self.run, self.paper, self.ledger, lambda: 1001.0)
+        self.run = submit_run(self.pipeline, self.paper, 1000.0)
 
     @property
     def second(self) -> StageFolder:

@@ -17,10 +17,10 @@ from jobs.contract.paths import AttemptKey
 from launcher.cli import main
 from launcher.cluster.base import JobRow, job_name
 from launcher.reconcile.refresh import refresh_run
-from launcher.submit import NewRun, create_run, prepare, submit_jobs
+from launcher.submit import NewRun
 from tests.launcher.cluster.programs import only_programs, put_program
 from tests.launcher.paper import Paper
-from tests.launcher.worlds import make_pipeline, open_ledger
+from tests.launcher.worlds import make_pipeline, open_ledger, submit_run
 
 KEYS = [
     "run",
@@ -47,9 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewRun:
     monkeypatch.setenv("LAUNCHER_RUNS", str(tmp_path / "runs"))
     pipeline = make_pipeline(tmp_path, ["cluster.gpus_per_node=8"])
     paper, ledger = Paper(), open_ledger(pipeline)
-    prepared = prepare(pipeline, paper)
-    new = create_run(prepared, paper, ledger, lambda: 1000.0)
-    submit_jobs(prepared, new, paper, ledger, lambda: 1001.0)
+    new = submit_run(pipeline, paper, 1000.0)
     events = EventWriter(new.folder.stage("second").events_file(AttemptKey("101", 0)))
     events.write("started", resume_step=0, total_steps=100)
     events.write("step", step=60, epoch=0, loss=0.5, step_s=2.0)

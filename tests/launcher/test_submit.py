@@ -10,21 +10,25 @@ from db.states import RunState
 from jobs.contract.manifest import done_marker
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import StageSpec
+from launcher.acting import acting
 from launcher.cluster import LocalCluster, SlurmCluster
 from launcher.errors import ClusterError, LauncherError, UsageError
 from launcher.findings import findings
 from launcher.pipeline import load_pipeline, start_from
-from launcher.submit import backend_of, create_run, prepare, preview, submit_jobs
+from launcher.submit import backend_of, create_run, prepare, preview
 from tests.launcher.paper import Paper
-from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states
+from tests.launcher.worlds import (
+    begin_run,
+    make_pipeline,
+    open_ledger,
+    stage_rows,
+    states,
+    submit_run,
+)
 
 
 def submit(folder: Path, cluster: Paper) -> None:
-    pipeline = make_pipeline(folder)
-    prepared = prepare(pipeline, cluster)
-    ledger = open_ledger(pipeline)
-    run = create_run(prepared, cluster, ledger, lambda: 1000.0)
-    submit_jobs(prepared, run, cluster, ledger, lambda: 1001.0)
+    submit_run(make_pipeline(folder), cluster, 1000.0)
 
 
 def test_jobs_are_handed_over_in_order_each_tied_to_its_parents(tmp_path: Path) -> None:
@@ -75,15 +79,15 @@ def test_run_folder_holds_all_that_the_jobs_read(tmp_path: Path) -> None:
 
 def test_full_disk_is_no_bug_and_leaves_no_run(tmp_path: Path) -> None:
     pipeline, cluster = make_pipeline(tmp_path), Paper()
-    prepared, ledger = prepare(pipeline, cluster), open_ledger(pipeline)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    prepared, limits = prepare(pipeline, cluster), resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    try:
-        with pytest.raises(LauncherError, match="cannot be written: File too large; nothing was"):
-            create_run(prepared, cluster, ledger, lambda: 1000.0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with acting(open_ledger(pipeline), lambda: 1000.0) as lease:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+        try:
+            with pytest.raises(LauncherError, match="cannot be written: File too large; nothing"):
+                create_run(prepared, cluster, lease)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     assert [path.name for path in pipeline.runs.iterdir() if path.is_dir()] == []
 
@@ -190,8 +194,7 @@ def test_preview_shows_each_job_with_its_parents_and_touches_nothing(tmp_path: P
 def test_run_from_the_middle_reuses_the_given_weights(tmp_path: Path) -> None:
     pipeline = start_from(make_pipeline(tmp_path), "third", tmp_path / "weights" / "first.pth")
     cluster = Paper()
-    prepared = prepare(pipeline, cluster)
-    run = create_run(prepared, cluster, open_ledger(pipeline), lambda: 1000.0)
+    run = begin_run(pipeline, cluster, 1000.0)
 
     assert states(open_ledger(pipeline)) == {"middle": "reused", "third": "submitting"}
     assert list(run.tokens) == ["third"]
@@ -214,9 +217,9 @@ def test_stages_on_different_backends_are_refused(tmp_path: Path) -> None:
 def test_run_ids_are_unique_within_a_second(tmp_path: Path) -> None:
     cluster = Paper()
     pipeline = make_pipeline(tmp_path)
-    prepared, ledger = prepare(pipeline, cluster), open_ledger(pipeline)
+    ledger = open_ledger(pipeline)
 
-    ids = {create_run(prepared, cluster, ledger, lambda: 1000.0).id for _ in range(3)}
+    ids = {begin_run(pipeline, cluster, 1000.0).id for _ in range(3)}
 
     assert len(ids) == 3
     with ledger.read() as session:

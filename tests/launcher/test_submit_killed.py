@@ -15,9 +15,8 @@ from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from launcher.submit import create_run, prepare, submit_jobs
 from tests.launcher.paper import Paper
-from tests.launcher.worlds import make_pipeline, open_ledger
+from tests.launcher.worlds import make_pipeline, submit_run
 
 folder, moment = Path(sys.argv[1]), sys.argv[2]
 
@@ -26,11 +25,7 @@ def die(request):
         os.kill(os.getpid(), signal.SIGKILL)
 
 cluster = Paper(**{moment: die})
-pipeline = make_pipeline(folder)
-ledger = open_ledger(pipeline)
-prepared = prepare(pipeline, cluster)
-run = create_run(prepared, cluster, ledger, lambda: 1000.0)
-submit_jobs(prepared, run, cluster, ledger, lambda: 1001.0)
+submit_run(make_pipeline(folder), cluster, 1000.0)
 """
 
 
@@ -76,10 +71,10 @@ def test_job_whose_answer_was_lost_is_found_by_the_token_in_its_name(killed: Pat
     assert states(ledger)["middle"] == "running"
 
 
-def test_stage_without_a_job_stays_as_it_is(killed: Path) -> None:
+def test_stage_whose_parent_has_no_job_waits_for_it(killed: Path) -> None:
     ledger = open_ledger(make_pipeline(killed))
     run_id = stage_rows(ledger)["third"].run_id
 
     refresh_run(ledger, run_id, lambda _: Paper(), clock=lambda: 1002.0, digest_bytes=0)
 
-    assert states(ledger)["third"] == "submitting"
+    assert states(ledger)["third"] == "waiting"

@@ -9,20 +9,17 @@ import pytest
 from launcher.cluster import SlurmCluster
 from launcher.pipeline import Pipeline
 from launcher.reconcile.refresh import Refreshed, refresh_run
-from launcher.submit import NewRun, create_run, prepare, submit_jobs
+from launcher.submit import NewRun
 from tests.cluster.slurm_cluster import SlurmCluster as Daemons
 from tests.launcher.pretend import Pretending
-from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states
+from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states, submit_run
 
 pytestmark = pytest.mark.cluster
 
 
 def submit(pipeline: Pipeline, *, steps: int, step_s: float) -> NewRun:
     cluster = Pretending(SlurmCluster(), steps=steps, step_s=step_s)
-    prepared, ledger = prepare(pipeline, cluster), open_ledger(pipeline)
-    run = create_run(prepared, cluster, ledger, time.time)
-    submit_jobs(prepared, run, cluster, ledger, time.time)
-    return run
+    return submit_run(pipeline, cluster)
 
 
 def refresh_until(

@@ -2,14 +2,18 @@
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from db.engine import ledger_url
 from db.ledger import Ledger
 from db.queries import newest_run, stages_of
 from db.schema import StageRun
+from launcher.acting import acting
+from launcher.cluster.base import Cluster
 from launcher.pipeline import Pipeline
+from launcher.submit import NewRun, Prepared, create_run, prepare, submit_jobs
 from tests.launcher.pipelines import load
 
 TEXT = """\
@@ -74,6 +78,34 @@ def make_python(folder: Path, answer: str, *, code: int = 0) -> Path:
 def open_ledger(pipeline: Pipeline) -> Ledger:
     """The pipeline's ledger, made if need be."""
     return Ledger.open(ledger_url(pipeline.runs, {}), create=True)
+
+
+def begin_run(pipeline: Pipeline, cluster: Cluster, at: float | None = None) -> NewRun:
+    """Makes a run without handing a job over; `at` stops the clock, Unix seconds."""
+    prepared = prepare(pipeline, cluster)
+    with acting(open_ledger(pipeline), clock_of(at)) as lease:
+        return create_run(prepared, cluster, lease)
+
+
+def submit_run(pipeline: Pipeline, cluster: Cluster, at: float | None = None) -> NewRun:
+    """Makes a run and hands its jobs over; `at` stops the clock, Unix seconds."""
+    prepared = prepare(pipeline, cluster)
+    return submit_prepared(prepared, cluster, open_ledger(pipeline), at)
+
+
+def submit_prepared(
+    prepared: Prepared, cluster: Cluster, ledger: Ledger, at: float | None = None
+) -> NewRun:
+    """The same for a pipeline that has been checked."""
+    with acting(ledger, clock_of(at)) as lease:
+        run = create_run(prepared, cluster, lease)
+        submit_jobs(prepared, run, cluster, lease)
+    return run
+
+
+def clock_of(at: float | None) -> Callable[[], float]:
+    """The real clock, or one that stands still."""
+    return time.time if at is None else lambda: at
 
 
 def stage_rows(ledger: Ledger) -> dict[str, StageRun]:

@@ -1,5 +1,7 @@
 """What the pass must remember from one time to the next."""
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -20,10 +22,15 @@ def upgrade() -> None:
     )
     # What happened before there were passes needs no message any more.
     op.execute("INSERT INTO cursor SELECT 'news', COALESCE(MAX(id), 0) FROM event")
+    # A job that was on its way may exist: it must be looked for before it is sent again.
+    op.execute(
+        "UPDATE submission SET sent_at = created_at WHERE state = 'submitting' AND stage_run_id IN "
+        "(SELECT id FROM stage_run WHERE cluster = 'slurm')"
+    )
     op.create_index("ix_pass_started_at", "pass", ["started_at"])
 
 
-_COLUMNS: dict[str, dict[str, sa.types.TypeEngine[object]]] = {
+_COLUMNS: dict[str, Mapping[str, sa.Double[float] | sa.String | sa.Integer]] = {
     "run": {"deadline_at": sa.Double(), "max_gpu_hours": sa.Double()},
     "stage_run": {"why": sa.String(), "rule": sa.String(), "counted_from": sa.Double()},
     "submission": {

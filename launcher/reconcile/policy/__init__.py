@@ -10,6 +10,7 @@ from launcher.reconcile.policy.decide import decide
 from launcher.reconcile.policy.decision import Action, Decision
 from launcher.reconcile.policy.situation import (
     Budgets,
+    By,
     End,
     Handover,
     Parent,
@@ -21,6 +22,7 @@ from launcher.reconcile.policy.situation import (
 __all__ = [
     "Action",
     "Budgets",
+    "By",
     "Decision",
     "End",
     "Handover",

@@ -75,7 +75,7 @@ def storm(s: Situation, wanted: Decision) -> Decision:
     if len(recent) < s.budgets.storm:
         return wanted
     why = f"{len(recent)} attempts within half an hour: it waits for the storm to pass"
-    return later(wanted, recent[-s.budgets.storm] + STORM_S, why)
+    return later(wanted, recent[-s.budgets.storm] + STORM_S, why, storm=True)
 
 
 def failures_in_a_row(s: Situation) -> int:

@@ -13,13 +13,15 @@ from launcher.reconcile.policy.decision import (
 )
 from launcher.reconcile.policy.ended import decide_ended
 from launcher.reconcile.policy.live import decide_live
-from launcher.reconcile.policy.situation import Handover, Situation
+from launcher.reconcile.policy.situation import DONE_STATES, Handover, Situation
 
 SETTLING_S = 300.0
 SETTLING_PASSES = 2
+WITHDRAWN = "withdrawn"
+"""The rule by which a submission is closed, and its stage waits on."""
 ANSWER_S = 120.0
 """How long after sbatch a job may still appear: sbatch itself is given 60 s."""
-_OVER = (StageState.FAILED, StageState.CANCELLED, StageState.HELD)
+_OVER = (*DONE_STATES, StageState.FAILED, StageState.CANCELLED, StageState.HELD)
 
 
 def decide(s: Situation) -> Decision:
@@ -30,9 +32,21 @@ def decide(s: Situation) -> Decision:
         return nothing("no-answer", "Slurm did not answer; nothing is known, nothing is done")
     if s.intent == "cancel":
         return cancelled("cancelled-by-launcher", "cancelled by `launcher cancel`")
+    if s.intent == "withdraw":
+        return _decide_withdrawn(s)
     if s.queued is not None:
         return decide_live(s, s.queued)
     return _decide_gone(s)
+
+
+def _decide_withdrawn(s: Situation) -> Decision:
+    """Its job was taken out of the queue until its parents go on."""
+    sentence = "it waits for its parents without a job"
+    if s.queued is None:
+        return nothing(WITHDRAWN, sentence, StageState.WAITING)
+    return Decision(
+        rule=WITHDRAWN, action=Action.WITHDRAW, sentence=sentence, state=StageState.WAITING
+    )
 
 
 def _decide_gone(s: Situation) -> Decision:

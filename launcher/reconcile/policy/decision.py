@@ -40,7 +40,7 @@ class Decision:
         rewind: Continue from the checkpoint before the newest one.
         not_before: When to act, Unix seconds; None: now.
         depends_on: For REWIRE: Slurm ids to wait for.
-        loud: Somebody should be told.
+        storm: It is put off because too much happened in too little time.
     """
 
     rule: str
@@ -52,7 +52,7 @@ class Decision:
     rewind: bool = False
     not_before: float | None = None
     depends_on: tuple[str, ...] = ()
-    loud: bool = False
+    storm: bool = False
 
     @property
     def acts(self) -> bool:
@@ -67,16 +67,12 @@ def nothing(rule: str, sentence: str, state: StageState | None = None) -> Decisi
 
 def hold(rule: str, sentence: str) -> Decision:
     """Stops until somebody says `launcher resume`."""
-    return Decision(
-        rule=rule, action=Action.HOLD, sentence=sentence, state=StageState.HELD, loud=True
-    )
+    return Decision(rule=rule, action=Action.HOLD, sentence=sentence, state=StageState.HELD)
 
 
 def fail(rule: str, sentence: str) -> Decision:
     """Gives up."""
-    return Decision(
-        rule=rule, action=Action.FAIL, sentence=sentence, state=StageState.FAILED, loud=True
-    )
+    return Decision(rule=rule, action=Action.FAIL, sentence=sentence, state=StageState.FAILED)
 
 
 def cancelled(rule: str, sentence: str) -> Decision:
@@ -96,7 +92,8 @@ def resubmit(rule: str, sentence: str, *, avoid: str = "", rewind: bool = False)
     )
 
 
-def later(decision: Decision, at: float, why: str) -> Decision:
+def later(decision: Decision, at: float, why: str, *, storm: bool = False) -> Decision:
     """The same decision, to be carried out at a later time."""
     at = max(at, decision.not_before or at)
-    return replace(decision, not_before=at, sentence=f"{decision.sentence}; {why}")
+    sentence = f"{decision.sentence}; {why}"
+    return replace(decision, not_before=at, sentence=sentence, storm=storm)

@@ -7,6 +7,7 @@ from typing import Literal
 from db.states import StageState
 from launcher.cluster.states import Ending, Meaning
 
+By = Literal["", "self", "other", "unknown"]
 DONE_STATES = (StageState.DONE, StageState.REUSED)
 
 
@@ -107,7 +108,7 @@ class End:
     """
 
     ending: Ending | None = None
-    by: Literal["", "self", "other", "unknown"] = ""
+    by: By = ""
     outcome: str | None = None
     fault: str = ""
     error: str | None = None

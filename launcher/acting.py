@@ -1,0 +1,115 @@
+"""The right to act: one process of all launchers on this ledger at a time.
+
+    with acting(ledger, clock) as lease:
+        with lease.write() as session: ...
+
+`submit`, the pass and every command that changes a job hold it while they act. It is taken over
+from a process that has died on this host, or that has not written for `LEASE_S`; whoever was
+replaced is stopped at its next write.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from db import lease as leases
+from db.ledger import Ledger
+from db.schema import Lease
+from launcher.errors import LauncherError
+
+NAME = "acts"
+LEASE_S = 300.0
+"""Longer than any single act; each write of the holder begins it anew."""
+WAIT_S = 120.0
+"""How long a person's command waits for a pass to end."""
+_LOOK_EVERY_S = 0.2
+
+
+class BusyError(LauncherError):
+    """Another launcher is acting at the moment."""
+
+
+@dataclass(frozen=True)
+class Acting:
+    """The lease, as its holder uses it.
+
+    Attributes:
+        ledger: Whose it is.
+        number: Of this holder.
+        clock: Unix seconds.
+    """
+
+    ledger: Ledger
+    number: int
+    clock: Callable[[], float]
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A write transaction that only the holder of the lease gets.
+
+        Raises:
+            LeaseLostError: Somebody else holds it by now; nothing is written.
+        """
+        with self.ledger.write() as session:
+            leases.check(session, NAME, self.number, until=self.clock() + LEASE_S)
+            yield session
+
+
+@contextmanager
+def acting(ledger: Ledger, clock: Callable[[], float], *, wait_s: float = 0.0) -> Iterator[Acting]:
+    """Takes the lease, and gives it back at the end.
+
+    Args:
+        ledger: The ledger.
+        clock: Unix seconds.
+        wait_s: How long to wait for another process to finish.
+
+    Raises:
+        BusyError: Somebody else holds it.
+    """
+    number = _take(ledger, clock, wait_s)
+    try:
+        yield Acting(ledger, number, clock)
+    finally:
+        with ledger.write() as session:
+            leases.give_back(session, NAME, number)
+
+
+def _take(ledger: Ledger, clock: Callable[[], float], wait_s: float) -> int:
+    give_up = time.monotonic() + wait_s
+    while True:
+        with ledger.write() as session:
+            taken = leases.take(
+                session,
+                NAME,
+                host=os.uname().nodename,
+                pid=os.getpid(),
+                now=clock(),
+                lease_s=LEASE_S,
+                is_dead=_is_dead,
+            )
+        if not isinstance(taken, Lease):
+            return taken
+        if time.monotonic() >= give_up:
+            raise BusyError(
+                f"process {taken.pid} on {taken.host} is acting on this ledger; try again when it "
+                "has ended"
+            )
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _is_dead(host: str, pid: int) -> bool:
+    """Whether a process is known to have ended: only on this host can that be known."""
+    if host != os.uname().nodename or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
