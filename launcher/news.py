@@ -15,7 +15,6 @@ from db.schema import Event, Run
 from jobs.contract.paths import RunFolder
 from launcher.errors import LauncherError
 from launcher.notify import Kind, News, load_environment, ping, send_news
-from launcher.pipeline.load import load_pipeline
 
 READER = "news"
 _KINDS = ("stage_state", "run_state", "storm")
@@ -60,6 +59,8 @@ def news_of(event: Event) -> News | None:
 
 def _names(run: Run) -> Sequence[str]:
     """Variables that the run's pipeline names; none where it cannot be read any more."""
+    from launcher.pipeline import load_pipeline  # noqa: PLC0415 - few passes need it
+
     try:
         return load_pipeline(RunFolder(Path(run.folder)).pipeline).notify
     except LauncherError:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from db import passes, record
 from db.queries import submission_by_token
@@ -18,12 +19,13 @@ from jobs.contract.paths import AttemptKey, RunFolder
 from launcher.acting import Acting
 from launcher.cluster.base import Cluster, SubmitError
 from launcher.cluster.states import Meaning
-from launcher.pipeline import Pipeline
 from launcher.reconcile.facts import StageFacts, is_waiting
-from launcher.reconcile.handover import add_submission, hand_over
 from launcher.reconcile.judge import Judged
 from launcher.reconcile.observe import stage_folder
 from launcher.reconcile.policy import Action, Decision
+
+if TYPE_CHECKING:  # most passes submit nothing, and must not pay for reading pipelines
+    from launcher.pipeline import Pipeline
 
 QUARANTINE_S = 86400.0
 QUARANTINED_SHARE = 0.1
@@ -60,7 +62,7 @@ class Actor:
 
     lease: Acting
     cluster: Cluster
-    load: Callable[[Path], Pipeline]
+    load: "Callable[[Path], Pipeline]"
     sleep: Callable[[float], None] = time.sleep
     _pipelines: "dict[str, Pipeline]" = field(default_factory=dict, init=False)
 
@@ -95,13 +97,15 @@ class Actor:
         self.cluster.cancel(slurm_id)
         return Became(stage.state, None, said)
 
-    def _pipeline(self, stage: StageRun) -> Pipeline:
+    def _pipeline(self, stage: StageRun) -> "Pipeline":
         if stage.run_id not in self._pipelines:
             path = RunFolder(Path(stage.run.folder)).pipeline
             self._pipelines[stage.run_id] = self.load(path)
         return self._pipelines[stage.run_id]
 
     def _submit(self, facts: StageFacts, decision: Decision, parents: tuple[str, ...]) -> Became:
+        from launcher.reconcile.handover import hand_over  # noqa: PLC0415 - see TYPE_CHECKING
+
         stage = facts.stage
         pipeline = self._pipeline(stage)
         slurm_id = hand_over(
@@ -111,6 +115,11 @@ class Actor:
         return self._became_job(slurm_id, parents, f"submitted as job {slurm_id}")
 
     def _resubmit(self, facts: StageFacts, decision: Decision, parents: tuple[str, ...]) -> Became:
+        from launcher.reconcile.handover import (  # noqa: PLC0415 - see TYPE_CHECKING
+            add_submission,
+            hand_over,
+        )
+
         stage = facts.stage
         pipeline = self._pipeline(stage)
         planned = pipeline.stage(stage.stage)

@@ -25,7 +25,6 @@ from launcher.reconcile.observe import (
     Evidence,
     Observation,
     SeenCheckpoint,
-    is_job_of,
     open_submission,
 )
 from launcher.reconcile.policy import By, End, Handover, Parent, Queued, Situation
@@ -76,7 +75,7 @@ def make_facts(stages: Sequence[StageRun], seen: Observation) -> list[StageFacts
 
 def _stage_facts(stage: StageRun, submission: Submission | None, seen: Observation) -> StageFacts:
     files = seen.files.get(stage.id, Evidence({}))
-    rows = _rows(stage, submission, seen) if submission else []
+    rows = seen.rows_of(stage, submission) if submission else []
     slurm_id = (submission.slurm_id or _adopted(stage, rows, files)) if submission else None
     attempts: list[Seen] = []
     if slurm_id is not None:
@@ -122,12 +121,6 @@ def _saved_step(story: AttemptStory, valid: Sequence[SeenCheckpoint]) -> int | N
     if valid:
         return max(each.manifest.step for each in valid)
     return 0 if story.first_step is not None else None
-
-
-def _rows(stage: StageRun, submission: Submission, seen: Observation) -> list[JobRow]:
-    answers = (seen.history, seen.live)
-    known = [row for rows in answers if not isinstance(rows, NoAnswer) for row in rows]
-    return [row for row in known if is_job_of(row, stage, submission)]
 
 
 def _adopted(stage: StageRun, rows: Sequence[JobRow], files: Evidence) -> str | None:

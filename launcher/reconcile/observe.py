@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from db.schema import StageRun, Submission
@@ -74,6 +75,24 @@ class Observation:
     files: Mapping[int, Evidence]
     uid: int = field(default_factory=os.getuid)
 
+    @cached_property
+    def rows(self) -> Mapping[str, Sequence[JobRow]]:
+        """All that the cluster said, by the job's name; local jobs by their number."""
+        found: dict[str, list[JobRow]] = {}
+        for rows in (self.history, self.live):
+            for row in () if isinstance(rows, NoAnswer) else rows:
+                found.setdefault(row.name or row.slurm_id, []).append(row)
+        return found
+
+    def rows_of(self, stage: StageRun, submission: Submission) -> list[JobRow]:
+        """What the cluster says of a submission's job.
+
+        The name decides: Slurm hands out the same number again after a reset. What a local job
+        was called is not known once it is gone, but its number is the token.
+        """
+        name = submission.job_name or job_name(stage.stage, submission.token)
+        return [*self.rows.get(submission.token, ()), *self.rows.get(name, ())]
+
     @property
     def no_answer(self) -> NoAnswer | None:
         """Why nothing can be said about jobs; None when the cluster answered."""
@@ -117,16 +136,6 @@ def open_submission(stage: StageRun) -> Submission | None:
 def stage_folder(stage: StageRun) -> StageFolder:
     """Where the files of a stage run lie."""
     return RunFolder(Path(stage.run.folder)).stage(stage.stage)
-
-
-def is_job_of(row: JobRow, stage: StageRun, submission: Submission) -> bool:
-    """Whether a row is about this submission's job.
-
-    The name decides: Slurm hands out the same number again after a reset. What a local job was
-    called is not known once it is gone, but its number is the token.
-    """
-    name = submission.job_name or job_name(stage.stage, submission.token)
-    return row.name == name or row.slurm_id == submission.token
 
 
 def _ids_to_look_up(stages: Sequence[StageRun], live: Rows) -> list[str]:

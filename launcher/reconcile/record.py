@@ -81,7 +81,7 @@ def _record_facts(
     if facts.submission is None:
         return
     submission = stage.submissions[-1]
-    if facts.slurm_id is not None:
+    if facts.slurm_id is not None and submission.slurm_id != facts.slurm_id:
         record.submitted(session, submission.token, facts.slurm_id, at=at)
     known = {(each.slurm_id, each.restart): each for each in stage.attempts}
     attempts = [record.merge_attempt(session, known, attempt) for attempt in facts.attempts]

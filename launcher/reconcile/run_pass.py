@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from db import passes, record
 from db.ledger import Ledger
@@ -19,13 +20,15 @@ from db.schema import Pass, StageRun
 from db.states import OPEN_SUBMISSION_STATES
 from launcher.acting import Acting, acting
 from launcher.cluster.base import Cluster
-from launcher.pipeline import Pipeline
 from launcher.reconcile.act import Actor
 from launcher.reconcile.facts import StageFacts, make_facts
 from launcher.reconcile.judge import Judged, judge_run, superseded_jobs
 from launcher.reconcile.observe import Observation, observe
 from launcher.reconcile.record import record_judged, settle_run
 from launcher.reconcile.walk import Done, cancel_superseded, walk
+
+if TYPE_CHECKING:  # most passes submit nothing, and must not pay for reading pipelines
+    from launcher.pipeline import Pipeline
 
 
 @dataclass
@@ -67,7 +70,7 @@ class Passing:
 
     ledger: Ledger
     open_cluster: Callable[[str], Cluster]
-    load: Callable[[Path], Pipeline]
+    load: "Callable[[Path], Pipeline]"
     digest_bytes: float
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep

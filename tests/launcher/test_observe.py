@@ -1,6 +1,7 @@
 """From evidence to the ledger: each state, and how few questions it takes."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,18 +109,16 @@ def test_live_job_gives_the_state(world: World, word: str, reason: str, state: s
 @pytest.mark.parametrize(
     ("word", "outcome", "state"),
     [
-        ("FAILED", None, "failed"),
-        ("FAILED", "failed", "failed"),
+        ("FAILED", None, "interrupted"),  # it had made steps: it is tried again
+        ("FAILED", "failed", "interrupted"),
         ("FAILED", "stopped", "interrupted"),  # 22.05 calls a save on a signal FAILED 75:0
         ("COMPLETED", "stopped", "interrupted"),
-        ("COMPLETED", None, "failed"),  # and no done marker
-        ("COMPLETED", "done", "failed"),
+        ("COMPLETED", None, "interrupted"),  # and no done marker
+        ("COMPLETED", "done", "interrupted"),
         ("FAILED", "refused", "failed"),
         ("PREEMPTED", None, "interrupted"),
         ("TIMEOUT", None, "interrupted"),
         ("NODE_FAIL", None, "interrupted"),
-        ("CANCELLED by 1000", None, "cancelled"),
-        ("CANCELLED by 1000", "stopped", "cancelled"),
         ("OUT_OF_MEMORY", None, "failed"),
     ],
 )
@@ -135,6 +134,28 @@ def test_ended_job_without_done_marker_gives_the_state(
     assert world.state == state
 
 
+@pytest.mark.parametrize("outcome", [None, "stopped"])
+def test_job_cancelled_by_its_user_is_cancelled_whatever_it_said(
+    world: World, outcome: str | None
+) -> None:
+    world.tell(("begin", {}), STARTED, STEP_60)
+    if outcome:
+        world.tell(("exit", {"outcome": outcome, "code": 75, "step": 60}))
+    row = world.row(f"CANCELLED by {os.getuid()}", "sacct", cancelled_by=os.getuid())
+
+    world.refresh(past=[row])
+
+    assert world.state == "cancelled"
+
+
+def test_job_cancelled_by_somebody_else_is_held(world: World) -> None:
+    world.tell(("begin", {}), STARTED, STEP_60)
+
+    world.refresh(past=[world.row("CANCELLED by 7", "sacct", cancelled_by=7)])
+
+    assert world.state == "held"
+
+
 def test_done_marker_is_the_proof_whatever_slurm_says(world: World) -> None:
     world.save(100, final=True)
 
@@ -148,7 +169,7 @@ def test_damaged_final_checkpoint_is_no_done_marker(world: World) -> None:
 
     world.refresh(past=[world.row("COMPLETED", "sacct", ended_at=1900.0)])
 
-    assert world.state == "failed"
+    assert world.state == "held"
     assert stage_rows(world.ledger)["second"].checkpoints == []
 
 
@@ -169,7 +190,7 @@ def test_job_that_nobody_knows_stays_as_it_was(world: World) -> None:
     seen = world.refresh()
 
     assert world.state == "running"
-    assert "does not know its job" in seen.learned["second"].why
+    assert "nobody knows its job" in seen.learned["second"].why
 
 
 def test_without_accounting_the_jobs_own_last_word_counts(world: World) -> None:
@@ -177,12 +198,13 @@ def test_without_accounting_the_jobs_own_last_word_counts(world: World) -> None:
 
     world.refresh(past=NoAnswer("sacct: Slurm accounting storage is disabled"))
 
-    assert world.state == "failed"
+    assert world.state == "interrupted"
     assert world.attempts("cause", "message", "exit_code") == [("failure", "NaN", 1)]
 
 
 def test_attempt_has_its_times_and_steps(world: World) -> None:
     world.tell(STARTED, SAVED_50, STEP_60)
+    world.save(50)
     times = {"queued_at": 1010.0, "started_at": 1100.0, "ended_at": 1900.0}
 
     world.refresh(past=[world.row("PREEMPTED", "sacct", **times)])
