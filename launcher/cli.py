@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "status": "show where the stages of a run stand",
     "watch": "pass over a run again and again until it ends",
     "requeue": "one pass: requeue, heal and stop what needs it; what cron calls",
+    "cron": "let cron run a pass every few minutes: install, show, remove",
 }
 """Each command, `launcher/commands/<name>.py`, with its help."""
 

@@ -1,9 +1,11 @@
 """What people are told of, and the sign of life after each good pass.
 
 The events of the ledger are the outbox: a cursor says how far they were told. A pass that was
-killed after telling and before moving the cursor tells again; none is left untold.
+killed after telling and before moving the cursor tells again. What could not be delivered is a
+warning, and is not tried again: `launcher events` has it all.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +16,11 @@ from db.queries import runs_by_id
 from db.schema import Event, Run
 from jobs.contract.paths import RunFolder
 from launcher.errors import LauncherError
-from launcher.notify import Kind, News, load_environment, ping, send_news
+from launcher.notify import SEND_LIMIT_S, Kind, News, load_environment, ping, send_news
 
 READER = "news"
+LEAST_S = 2.0
+"""What each run's news get when others have used the time up."""
 _KINDS = ("stage_state", "run_state", "storm")
 _STATES: Mapping[str, Kind] = {"storm": "storm", "held": "held", "failed": "failed", "done": "done"}
 
@@ -29,6 +33,7 @@ def tell_news(ledger: Ledger, environ: Mapping[str, str], *, good: bool) -> list
         environ: The process's environment.
         good: The pass was a good one: the dead-man's switch is reset.
     """
+    began = time.monotonic()
     env, warnings = load_environment(environ)
     with ledger.write() as session:
         events = untold_events(session, READER, _KINDS)
@@ -36,7 +41,8 @@ def tell_news(ledger: Ledger, environ: Mapping[str, str], *, good: bool) -> list
     for run_id, group in groupby(events, key=lambda event: event.run_id):
         news = [found for event in group if (found := news_of(event)) is not None]
         if news and run_id in runs:
-            warnings += send_news(news, _names(runs[run_id]), env)
+            left_s = max(LEAST_S, SEND_LIMIT_S - (time.monotonic() - began))
+            warnings += send_news(news, _names(runs[run_id]), env, limit_s=left_s)
     if events:
         with ledger.write() as session:
             told(session, READER, events[-1].id)

@@ -130,8 +130,10 @@ def _cause(stage: StageRun, last: Attempt | None, why: str) -> str | None:
     submission = stage.submissions[-1] if stage.submissions else None
     if submission is not None and submission.slurm_id is None and submission.error:
         return submission.error
-    if why or last is None:
-        return why or None
+    if why or stage.why:
+        return why or stage.why
+    if last is None:
+        return None
     told = [text for text in (last.cause, last.message) if text]
     return ": ".join(told) or last.reason
 

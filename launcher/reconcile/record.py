@@ -135,7 +135,7 @@ def _record_decision(session: Session, stage: StageRun, judged: Judged, *, at: f
 
 def note_decision(session: Session, stage: StageRun, decision: Decision, *, at: float) -> None:
     """Records the state that follows from a decision, its rule and its reason."""
-    if decision.rule == "no-answer":
+    if decision.rule in ("no-answer", "over"):
         return  # the last thing known stays
     if decision.state is not None:
         record.set_stage_state(

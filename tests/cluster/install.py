@@ -1,4 +1,4 @@
-"""Install a real Slurm for the tests: `python -m tests.cluster.install`.
+"""Install a real Slurm and cron for the tests: `python -m tests.cluster.install`.
 
 Standard library only, so that any Python 3.11 runs it before a virtual environment exists.
 What is there already is left alone; what cannot be installed is one line on stderr and exit 1.
@@ -22,6 +22,7 @@ PACKAGE_OF_PROGRAM = {
     "sbatch": "slurm-client",
     "munged": "munge",
     "mariadbd": "mariadb-server",
+    "cron": "cron",
 }
 NODES = ("node1", "node2", "node3", "node4")
 HOSTS_FILE = Path("/etc/hosts")
@@ -69,7 +70,9 @@ def install() -> list[str]:
         raise InstallError(_cannot(packages, hosts, "needs root", "run it as root"))
     if packages and shutil.which("apt-get", path=SEARCH_PATH) is None:
         raise InstallError(
-            _cannot(packages, hosts, "needs Debian's apt-get", "install Slurm, munge and MariaDB")
+            _cannot(
+                packages, hosts, "needs Debian's apt-get", "install Slurm, munge, MariaDB, cron"
+            )
         )
     try:
         if packages:
