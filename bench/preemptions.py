@@ -49,8 +49,10 @@ echo $step >> FOLDER/executed; done; touch FOLDER/save-STEPS'
 """
 EACH_EPOCH = """#!/bin/bash
 #SBATCH --requeue
-PYTHONPATH=ROOT srun PYTHON -m bench.counting FOLDER STEPS STEP_S EPOCH
+export PYTHONPATH=ROOT
+srun bash -c 'trap "" TERM; exec INTERPRETER -m bench.counting FOLDER STEPS STEP_S EPOCH'
 """
+"""SIGTERM is ignored: it would kill the program, and 22.05 requeues no job that ends by itself."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,18 @@ Start = Callable[[SlurmCluster, Path, str], None]
 
 
 def main() -> None:
-    """Prints one line for each way and partition."""
+    """Prints one line for each way (of those named on the command line) and partition."""
+    chosen = {name: WAYS[name] for name in sys.argv[1:] or WAYS}
     root = Path(tempfile.mkdtemp(prefix="bench-preemptions-"))
     with SlurmCluster() as cluster:
         os.environ.update(cluster.env)
         os.environ["LAUNCHER_RUNS"] = str(root / "runs")
-        for name, start in WAYS.items():
-            calm = run(cluster, root / f"{name}-calm", start, "preempt", ())
+        for name, start in chosen.items():
+            slug = name.replace(" ", "-")
+            calm = run(cluster, root / f"{slug}-calm", start, "preempt", ())
             print(f"{name}: undisturbed {calm.wall_s or 0:.1f} s", flush=True)
             for partition in ("preempt", "preemptcancel"):
-                found = run(cluster, root / f"{name}-{partition}", start, partition, PREEMPTED_AT_S)
+                found = run(cluster, root / f"{slug}-{partition}", start, partition, PREEMPTED_AT_S)
                 print(f"  {partition:13} {told(found, calm)}", flush=True)
                 cluster.run("scancel", "--user=root")
                 cluster.wait_until_idle()
@@ -173,7 +177,7 @@ def start_loop(cluster: SlurmCluster, folder: Path, partition: str) -> None:
 def submit_script(cluster: SlurmCluster, folder: Path, partition: str, text: str) -> None:
     """Hands a batch script in."""
     values = {"FOLDER": folder, "STEPS": STEPS, "STEP_S": STEP_S, "EPOCH": EPOCH}
-    for name, value in {**values, "ROOT": ROOT, "PYTHON": sys.executable}.items():
+    for name, value in {**values, "ROOT": ROOT, "INTERPRETER": sys.executable}.items():
         text = text.replace(name, str(value))
     path = folder / "job.sh"
     path.write_text(text)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db.schema import Checkpoint, Run, StageRun, Submission
+from db.schema import Checkpoint, Event, Run, StageRun, Submission
 from db.states import OPEN_SUBMISSION_STATES, RunState
 
 _WITH_ALL = (
@@ -125,6 +125,27 @@ def open_submissions(session: Session, run_id: str | None = None) -> Sequence[Su
 def submission_by_token(session: Session, token: str) -> Submission | None:
     """The submission with this token, or None."""
     return session.scalars(select(Submission).where(Submission.token == token)).one_or_none()
+
+
+def submission_by_slurm_id(session: Session, slurm_id: str, cluster: str) -> Submission | None:
+    """The newest submission with this job on a cluster, or None."""
+    query = (
+        select(Submission)
+        .join(Submission.stage_run)
+        .where(Submission.slurm_id == slurm_id, StageRun.cluster == cluster)
+    )
+    return session.scalars(query.order_by(Submission.id.desc()).limit(1)).first()
+
+
+def events_of(
+    session: Session, run_id: str, *, stage: str | None = None, last: int = 50
+) -> Sequence[Event]:
+    """The last events of a run, or of one of its stages, oldest first."""
+    query = select(Event).where(Event.run_id == run_id)
+    if stage is not None:
+        mine = select(StageRun.id).where(StageRun.run_id == run_id, StageRun.stage == stage)
+        query = query.where(Event.stage_run_id.in_(mine))
+    return session.scalars(query.order_by(Event.id.desc()).limit(last)).all()[::-1]
 
 
 def checkpoint_at(session: Session, stage_run_id: int, path: str) -> Checkpoint | None:

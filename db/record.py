@@ -146,6 +146,15 @@ def merge_attempt(
     return row
 
 
+def close_attempts(session: Session, submission_id: int, *, cause: str, at: float) -> None:
+    """Ends the attempts of a submission whose end nobody has seen; the budgets count them then."""
+    query = select(Attempt).where(
+        Attempt.submission_id == submission_id, Attempt.ended_at.is_(None)
+    )
+    for attempt in session.scalars(query):
+        attempt.ended_at, attempt.cause = at, attempt.cause or cause
+
+
 def record_checkpoint(session: Session, facts: Checkpoint) -> Checkpoint:
     """Adds a checkpoint, or what its manifest says now. Again is harmless.
 

@@ -1,12 +1,10 @@
 """Saving and loading the state of a training run.
 
-Notable: everything is written into a folder with a dot in front of its name; when all ranks
-are done, rank 0 lists and digests the files, writes the manifest and renames the folder. A
-kill at any moment leaves either the whole checkpoint or a folder that nobody looks at.
-DeepSpeed's own `latest` is never written (`jobs.contract.manifest` says why).
+Notable: everything is written into a folder aside; when all ranks are done, rank 0 lists and
+digests the files and makes the checkpoint visible (`jobs.store`). DeepSpeed's own `latest` is
+never written (`jobs.contract.manifest` says why).
 """
 
-import os
 import random
 import shutil
 import time
@@ -21,17 +19,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from jobs.contract.files import sync_folder
-from jobs.contract.manifest import (
-    Manifest,
-    checkpoint_folders,
-    describe,
-    faults,
-    newest_valid,
-    read_manifest,
-    write_manifest,
-)
-from jobs.contract.paths import CHECKPOINT_PREFIX, StageFolder
+from jobs.contract.manifest import Manifest, describe, faults, read_manifest
+from jobs.distributed import on_rank_0
+from jobs.job import Job, RefusedError
+from jobs.store import aside_of, commit
 from model.weights import load_tensors, write_tensors
 
 WEIGHTS = "weights.safetensors"
@@ -77,119 +68,101 @@ def weights_to_keep(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def save(
     engine: Any,  # noqa: ANN401 - DeepSpeed is untyped
-    folder: StageFolder,
+    job: Job,
     progress: Progress,
     *,
     carried: Mapping[str, torch.Tensor],
     final: bool,
     parent: str | None,
-    code_sha: str,
 ) -> tuple[Path, Manifest]:
     """Saves a checkpoint; all ranks call it, at an accumulation boundary.
 
     Args:
         engine: DeepSpeed's.
-        folder: The stage's.
+        job: This rank's view of the attempt.
         progress: Where the run stands.
         carried: Weights to add to those of the module in a final checkpoint.
         final: The stage is done; the checkpoint also holds weights to start from.
         parent: The checkpoint that the attempt began with, or saved before.
-        code_sha: Git commit of the code.
 
     Returns:
-        Its folder and manifest (the manifest on rank 0 only is complete on the disk before
-        any rank returns).
+        Its folder and manifest, when both are whole on the disk.
+
+    Raises:
+        RefusedError: A newer attempt took over; nothing that can be seen was changed.
     """
     began = time.monotonic()
-    target = folder.checkpoint(progress.step, final=final)
-    aside = target.with_name(f".{target.name}")
+    target = job.folder.checkpoint(progress.step, final=final)
+    aside = aside_of(target, job)
     if dist.get_rank() == 0:
-        folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        aside.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(aside, ignore_errors=True)
     dist.barrier()
+    _write_state(engine, aside, progress, weights=carried if final else None)
+    dist.barrier()
+
+    taken_over = on_rank_0(
+        lambda: commit(
+            aside,
+            target,
+            Manifest(
+                step=progress.step,
+                epoch=progress.epoch,
+                samples_seen=progress.samples_seen,
+                world_size=dist.get_world_size(),
+                files=tuple(describe(path, path.name) for path in sorted(aside.iterdir())),
+                weights=WEIGHTS if final else None,
+                save_s=time.monotonic() - began,
+                parent=parent,
+                code_sha=job.spec.code_sha,
+                final=final,
+            ),
+            job,
+        )
+    )
+    if taken_over is not None:
+        raise RefusedError(f"{taken_over}; step {progress.step} is not saved", fault="fenced")
+    return target, read_manifest(target) or _vanished(target)
+
+
+def _write_state(
+    engine: Any,  # noqa: ANN401 - DeepSpeed is untyped
+    aside: Path,
+    progress: Progress,
+    *,
+    weights: Mapping[str, torch.Tensor] | None,
+) -> None:
+    """Writes this rank's files; with `weights` also those to start from, and the module's."""
     engine.save_checkpoint(
-        str(folder.checkpoints),
+        str(aside.parent),
         tag=aside.name,
         client_state={_STATE_KEY: vars(progress)},
         save_latest=False,
         exclude_frozen_parameters=True,
     )
     torch.save(random_state(), aside / f"random-{dist.get_rank():05d}.pt")
-    weights = weights_to_keep(engine.module) if final else {}
-    if dist.get_rank() == 0 and final:
-        write_tensors({**carried, **weights}, aside / WEIGHTS)
-    dist.barrier()
-    if dist.get_rank() == 0:
-        manifest = Manifest(
-            step=progress.step,
-            epoch=progress.epoch,
-            samples_seen=progress.samples_seen,
-            world_size=dist.get_world_size(),
-            files=tuple(describe(path, path.name) for path in sorted(aside.iterdir())),
-            weights=WEIGHTS if final else None,
-            save_s=time.monotonic() - began,
-            parent=parent,
-            code_sha=code_sha,
-            final=final,
-        )
-        _commit(aside, target, manifest)
-    dist.barrier()
-    return target, read_manifest(target) or _vanished(target)
+    if weights is not None:
+        whole = {**weights, **weights_to_keep(engine.module)}
+        if dist.get_rank() == 0:
+            write_tensors(whole, aside / WEIGHTS)
 
 
 def _vanished(target: Path) -> Manifest:
     raise OSError(f"{target}: the manifest that was just written cannot be read")
 
 
-def _commit(aside: Path, target: Path, manifest: Manifest) -> None:
-    for path in aside.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    write_manifest(aside, manifest)
-    if target.exists():  # did not verify, or the run would have resumed from it
-        shutil.rmtree(target)
-    aside.rename(target)
-    sync_folder(target.parent)
-
-
-def prune(folder: StageFolder, keep: int) -> None:
-    """Removes old checkpoints, never the newest `keep` ones nor the newest valid one.
-
-    And what a kill in the middle of a save left behind. A file that cannot be removed (NFS
-    keeps those that are open) is no reason to end the training.
-    """
-    newest = newest_valid(folder.checkpoints, digests=False)
-    for path in checkpoint_folders(folder.checkpoints)[keep:]:
-        if newest is None or path != newest[0]:
-            shutil.rmtree(path, ignore_errors=True)
-    for path in folder.checkpoints.glob(f".{CHECKPOINT_PREFIX}*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def find_resume_point(folder: StageFolder) -> tuple[Path, Manifest] | None:
-    """The newest checkpoint whose files verify, the same one on every rank.
-
-    Rank 0 looks, the others are told: two ranks reading a shared disk at two moments might
-    not see the same.
-    """
-    found: list[tuple[Path, Manifest] | None] = [None]
-    if dist.get_rank() == 0:
-        found[0] = newest_valid(folder.checkpoints, digests=True)
-    dist.broadcast_object_list(found, src=0)
-    return found[0]
-
-
 def load(engine: Any, checkpoint: Path) -> Progress:  # noqa: ANN401 - DeepSpeed is untyped
     """Restores weights, optimizer, random state and position from a verified checkpoint.
 
     Raises:
-        ValueError: The checkpoint was written by another number of ranks.
+        OSError: It is not whole any more.
+        RefusedError: It was written by another number of ranks.
     """
     manifest = read_manifest(checkpoint)
     if manifest is None or faults(checkpoint, manifest, digests=False):
-        raise ValueError(f"{checkpoint}: not a whole checkpoint")
+        raise OSError(f"{checkpoint}: not a whole checkpoint")
     if manifest.world_size != dist.get_world_size():
-        raise ValueError(
+        raise RefusedError(
             f"{checkpoint}: written by {manifest.world_size} ranks, this job has "
             f"{dist.get_world_size()}; give the stage the same nodes and tasks_per_node"
         )

@@ -2,14 +2,17 @@
 
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import submitit
 
 from jobs.contract.paths import AttemptKey
 from jobs.contract.task import StageTask
+
+Answer = TypeVar("Answer")
 
 _FIRST_PORT = 20_000
 _PORTS = 12_000
@@ -26,6 +29,8 @@ class Place:
         local_rank: Number on its node, from 0.
         world_size: Ranks of the job.
         hosts: Nodes of the job; the first one holds rank 0.
+        host: This rank's node, as Slurm names it.
+        on_slurm: Whether Slurm runs the job; else it is this machine.
     """
 
     attempt: AttemptKey
@@ -33,6 +38,8 @@ class Place:
     local_rank: int
     world_size: int
     hosts: tuple[str, ...]
+    host: str = ""
+    on_slurm: bool = False
 
     @property
     def port(self) -> int:
@@ -44,6 +51,7 @@ def find_place(task: StageTask) -> Place:
     """Reads the rank's place from submitit's environment (Slurm's, or the local executor's)."""
     environment = submitit.JobEnvironment()
     on_slurm = environment.cluster == "slurm"
+    hosts = tuple(environment.hostnames) if on_slurm else ("127.0.0.1",)
     return Place(
         attempt=AttemptKey(
             environment.job_id if on_slurm else task.token,
@@ -52,7 +60,9 @@ def find_place(task: StageTask) -> Place:
         rank=environment.global_rank,
         local_rank=environment.local_rank,
         world_size=environment.num_tasks,
-        hosts=tuple(environment.hostnames) if on_slurm else ("127.0.0.1",),
+        hosts=hosts,
+        host=os.environ.get("SLURMD_NODENAME", "") if on_slurm else hosts[0],
+        on_slurm=on_slurm,
     )
 
 
@@ -78,6 +88,16 @@ def share_cores(place: Place) -> None:
     threads = max(1, len(os.sched_getaffinity(0)) // ranks_here)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def on_rank_0(question: Callable[[], Answer]) -> Answer:
+    """Rank 0's answer, on all ranks; all must ask. What it raises is raised on rank 0 alone."""
+    import torch.distributed as dist  # noqa: PLC0415 - see forbid_compiling
+
+    answer: list[Any] = [question() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(answer, src=0)
+    found: Answer = answer[0]
+    return found
 
 
 def forbid_compiling(operators: Iterable[str] = ("deepspeed_shm_comm",)) -> None:

@@ -23,11 +23,11 @@ from jobs.data.dataset import ClipDataset
 from jobs.data.items import ChoiceItem, MediaSet
 from jobs.data.loader import evaluation_loader
 from jobs.data.sampler import RankShare
-from jobs.distributed import join
+from jobs.distributed import join, on_rank_0
 from jobs.examiner import Examiner
+from jobs.job import Job, RefusedError, StoppedError
 from jobs.reporter import tell_bad_clips
 from jobs.stage3 import conversation_batches
-from jobs.task import Job, RefusedError, StoppedError
 from jobs.trainer import language_model_dtype, precision_of
 from model.stages import initialise
 from model.video_chat import VideoChat
@@ -73,6 +73,7 @@ def run(job: Job) -> None:
 
     Raises:
         StoppedError: Stopped on a signal; the evaluation starts over next time.
+        RefusedError: A newer attempt took over, or there is nothing to evaluate.
     """
     began = time.monotonic()
     join(job.place)
@@ -81,16 +82,18 @@ def run(job: Job) -> None:
         raise RefusedError(f"stage {job.spec.stage}: its specification has no `evaluate`")
     job.tell("started", resume_step=0, total_steps=len(wanted.tasks), epochs=1)
     examiner = _examiner(job, wanted)
+    job.stop.stay()
     scores = []
     for number, task in enumerate(wanted.tasks, start=1):
-        if job.stop.agreed():
-            raise StoppedError(0)
         score = _examine(job, examiner, task, wanted)
         job.tell("metric", **score.as_fields())
         job.tell("step", step=number, epoch=0)
         scores.append(score)
     average = total_of(scores)
     job.tell("metric", **average.as_fields())
+    taken_over = on_rank_0(job.taken_over)
+    if taken_over is not None:
+        raise RefusedError(f"{taken_over}; the results are not saved", fault="fenced")
     if job.place.rank == 0:
         _finish(job, [*scores, average], time.monotonic() - began)
 
@@ -125,18 +128,32 @@ def _examiner(job: Job, wanted: Evaluate) -> Examiner:
 
 
 def _examine(job: Job, examiner: Examiner, task: Task, wanted: Evaluate) -> Score:
-    """One task over all ranks; every rank gets the whole score."""
+    """One task over all ranks; every rank gets the whole score.
+
+    Between two batches the ranks look whether they are to stop; one that has had all of its own
+    asks on, as often as the rank with the most.
+    """
     questions = _questions(task, wanted.limit)
     size_px = examiner.module.cfg.video_encoder.image_size
     dataset = ClipDataset([questions], frames=wanted.frames, size_px=size_px, train=False)
     share = RankShare(job.place.rank, job.place.world_size, wanted.batch_per_gpu)
     correct = torch.zeros((), dtype=torch.int64, device=examiner.device)
-    for batch in evaluation_loader(dataset, share, num_workers=wanted.workers):
-        correct += examiner.count_correct(batch)
-        tell_bad_clips(job, batch.bad)
+    batches = iter(evaluation_loader(dataset, share, num_workers=wanted.workers))
+    for _ in range(rounds_of(len(dataset), share)):
+        if job.stop.agreed():
+            raise StoppedError(0)
+        batch = next(batches, None)
+        if batch is not None:
+            correct += examiner.count_correct(batch)
+            tell_bad_clips(job, batch.bad)
     dist.all_reduce(correct)
     items = [item for item in questions.items if isinstance(item, ChoiceItem)]
     return Score(task.name, int(correct), len(items), majority_of(items))
+
+
+def rounds_of(samples: int, share: RankShare) -> int:
+    """Batches of the rank that has the most: rank 0, when the samples are dealt out in turn."""
+    return -(-samples // (share.world_size * share.micro_batch))
 
 
 def _questions(task: Task, limit: int | None) -> MediaSet:

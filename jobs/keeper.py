@@ -1,14 +1,15 @@
 """Saves and resumes a job's training state, and tells of it; a zombie saves nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import torch.distributed as dist
 from torch import Tensor
 
 from jobs import checkpoint
 from jobs.checkpoint import Progress
-from jobs.task import Job, RefusedError
+from jobs.distributed import on_rank_0
+from jobs.job import Job, RefusedError
+from jobs.store import Found, find_resume_point, prune
 
 
 class Keeper:
@@ -35,34 +36,53 @@ class Keeper:
         self._safe = (0, False)
 
     def resume(self) -> Progress:
-        """Goes back to the newest valid checkpoint; the start where there is none."""
-        found = checkpoint.find_resume_point(self._job.folder)
-        if found is None:
+        """Goes back to the newest valid checkpoint; the start where there is none.
+
+        Raises:
+            RefusedError: There are checkpoints and none is valid, or it is another number of
+                ranks'.
+        """
+        found = find_resume_point(self._job.folder)
+        self._tell_bad(found)
+        if found.newest is None:
+            self._job.reached.step = 0
             return Progress()
-        path, manifest = found
+        path, manifest = found.newest
+        self._job.reached.step = manifest.step
         self._parent, self._safe = str(path), (manifest.step, manifest.final)
         return checkpoint.load(self._engine, path)
+
+    def _tell_bad(self, found: Found) -> None:
+        """Tells of checkpoints that do not verify; raises RefusedError where none does."""
+        for path, reason in found.bad:
+            self._job.tell("bad_checkpoint", path=str(path), reason=reason)
+            print(f"passed over {path}: {reason}", flush=True)  # noqa: T201 - the rank's log
+        if found.bad and found.newest is None:
+            path, reason = found.bad[0]
+            raise RefusedError(
+                f"none of the {len(found.bad)} checkpoints is valid; the newest: {reason} "
+                f"({path}). Mend them, or remove {path.parent} to start at step 0",
+                fault="checkpoints",
+            )
 
     def save(self, progress: Progress, *, final: bool = False) -> None:
         """Saves, unless this very state is safe; all ranks call it at the same step.
 
         Raises:
-            RefusedError: A newer submission took over.
+            RefusedError: A newer submission or attempt took over.
         """
         if self._safe >= (progress.step, final):
             return
-        if _on_rank_0(self._job.is_fenced_off):
-            raise RefusedError(
-                f"a newer submission took over before step {progress.step} was saved"
-            )
+        taken_over = on_rank_0(self._job.taken_over)
+        if taken_over is not None:
+            raise RefusedError(f"{taken_over}; step {progress.step} is not saved", fault="fenced")
         path, manifest = checkpoint.save(
             self._engine,
-            self._job.folder,
+            self._job,
             progress,
             carried=self._carried,
             final=final,
             parent=self._parent,
-            code_sha=self._job.spec.code_sha,
         )
         self._parent, self._safe = str(path), (progress.step, final)
         self._job.tell(
@@ -74,11 +94,4 @@ class Keeper:
             final=final,
         )
         if self._job.place.rank == 0:
-            checkpoint.prune(self._job.folder, self._keep)
-
-
-def _on_rank_0(question: Callable[[], bool]) -> bool:
-    """Rank 0's answer, on all ranks."""
-    answer: list[Any] = [question() if dist.get_rank() == 0 else None]
-    dist.broadcast_object_list(answer, src=0)
-    return bool(answer[0])
+            prune(self._job, self._keep)

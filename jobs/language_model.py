@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from jobs.batches import Chat, ConversationBatches
 from jobs.build import chat_tokenizer
-from jobs.task import Job
+from jobs.job import Job
 from jobs.trainer import begin, train
 from model.batch import ChatBatch
 from model.errors import SpliceError

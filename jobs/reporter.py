@@ -1,12 +1,13 @@
 """How a training run tells where it is: step events, not more often than asked for."""
 
+import math
 import time
 from collections.abc import Iterable
 
 from jobs.checkpoint import Progress
 from jobs.data.dataset import BadClip
 from jobs.feed import MicroBatches
-from jobs.task import Job
+from jobs.job import Job
 
 
 def tell_bad_clips(job: Job, bad_clips: Iterable[BadClip]) -> None:
@@ -26,7 +27,7 @@ class Reporter:
 
     def __init__(self, job: Job, every_s: float) -> None:
         self._job, self._every_s = job, every_s
-        self._told_at = 0.0
+        self._told_at = -math.inf
         self._last: dict[str, float | int] | None = None
 
     def started(self, progress: Progress, total_steps: int, epochs: int) -> None:
@@ -50,6 +51,7 @@ class Reporter:
             step_s: Seconds the step took.
             batches: What the step was made with.
         """
+        self._job.reached.step = progress.step
         tell_bad_clips(self._job, batches.bad)
         self._last = {
             "step": progress.step,

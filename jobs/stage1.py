@@ -2,7 +2,7 @@
 
 from jobs.batches import PairBatches
 from jobs.build import qformer_tokenizer
-from jobs.task import Job
+from jobs.job import Job
 from jobs.trainer import begin, train
 from model.stages import FROZEN_IN, initialise
 from model.video_text import VideoTextPretraining

@@ -2,7 +2,7 @@
 
 from jobs.batches import CaptionBatches, Chat
 from jobs.build import chat_tokenizer
-from jobs.task import Job
+from jobs.job import Job
 from jobs.trainer import begin, language_model_dtype, train
 from model.stages import initialise
 from model.templates import TEMPLATES

@@ -2,7 +2,7 @@
 
 from jobs.batches import Chat, ConversationBatches
 from jobs.build import chat_tokenizer, qformer_tokenizer
-from jobs.task import Job
+from jobs.job import Job
 from jobs.trainer import begin, language_model_dtype, train
 from model.config import ModelConfig
 from model.stages import initialise

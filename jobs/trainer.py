@@ -2,7 +2,8 @@
 
 Notable: what is resumed stands in `Progress` beside the loop; the data position, the
 learning rate and the augmentation are functions of it. The ranks look at the stop flag
-before each step, at an accumulation boundary, so that all save the same step.
+before each step, at an accumulation boundary, so that all save the same step. Up to the first
+one a signal ends the process at once (`jobs.stop`).
 """
 
 import math
@@ -20,10 +21,10 @@ from jobs.contract.spec import Train
 from jobs.data.loader import Batch
 from jobs.distributed import join
 from jobs.feed import Feed, Schedule
+from jobs.job import Job, RefusedError, StoppedError
 from jobs.keeper import Keeper
 from jobs.optimizer import build_optimizer, lr_multiple
 from jobs.reporter import Reporter
-from jobs.task import Job, RefusedError, StoppedError
 from model.config import ModelConfig
 
 Collate = Callable[[Batch], Mapping[str, Any]]
@@ -97,7 +98,8 @@ def train(
 
     Raises:
         StoppedError: Stopped on a signal; all is saved.
-        RefusedError: A newer submission took over, or the loss is no number any more.
+        RefusedError: A newer attempt took over, the loss is no number any more, or there is
+            no resuming from the checkpoints.
     """
     recipe = _recipe_of(job)
     feed = Feed(recipe, job.place, image_size)
@@ -107,6 +109,7 @@ def train(
     progress = keeper.resume()
     reporter = Reporter(job, recipe.log_every_s)
     reporter.started(progress, feed.schedule.total_steps, recipe.epochs)
+    job.stop.stay()
     for batches in feed.steps(progress):
         if job.stop.agreed():
             reporter.finished()

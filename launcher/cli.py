@@ -24,8 +24,16 @@ COMMANDS: Final = {
     "plan": "show the stages in order with their sizes, time and GPU-hours",
     "submit": "start a run: freeze the pipeline and the code, hand in the jobs",
     "status": "show where the stages of a run stand",
+    "why": "why a stage stands where it does, and what happens next",
     "watch": "pass over a run again and again until it ends",
     "requeue": "one pass: requeue, heal and stop what needs it; what cron calls",
+    "cancel": "end stages for good, with everything that needs them",
+    "hold": "keep stages from starting; those that run save first",
+    "resume": "let held, failed or cancelled stages go on",
+    "adopt": "take over a job that runs already",
+    "events": "what happened, in order",
+    "checkpoints": "what is saved, and whether it is whole",
+    "nodes": "nodes that jobs keep away from",
     "cron": "let cron run a pass every few minutes: install, show, remove",
 }
 """Each command, `launcher/commands/<name>.py`, with its help."""
@@ -36,8 +44,8 @@ launcher {__version__}: takes a multi-stage training through Slurm.
   launcher plan pipeline.yaml               what would run, how long, how many GPU-hours
   launcher submit pipeline.yaml --dry-run   the batch scripts, nothing is touched
   launcher submit pipeline.yaml             start a run
-  launcher watch                            follow it
-  launcher status                           where it stands
+  launcher cron install                     let it be seen through while you are away
+  launcher status                           where it stands; `launcher why STAGE` says why
 
 All commands: launcher --help
 """

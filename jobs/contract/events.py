@@ -6,13 +6,20 @@ Kinds and their fields beside `at` (Unix seconds) and `kind`:
 - started: resume_step, total_steps, epochs; the first step comes next
 - step: step, epoch, loss, lr, step_s, data_s, samples_seen
 - checkpoint: step, path, bytes, save_s, final
+- bad_checkpoint: path, reason; passed over when looking for the one to resume from
 - signal: name
 - bad_clip: path, error
 - metric: name, value, and what else belongs to it
-- exit: outcome (done, stopped, failed, refused), code, step, message, error
+- exit: outcome (done, stopped, failed, refused), code, step (the last one done), message, error
+  (the exception's class), fault (`jobs.faults` has the words; a refusal also: parents, fenced,
+  checkpoints), host (the failing rank's node), lost_peer (it only saw that another was gone)
+- after exit, on Slurm: requeued; not_requeued: word (Slurm's for the job); requeue_failed: message
+
+A rank other than 0 that fails or refuses tells its `exit` in a file of its own.
 """
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,11 +33,14 @@ class EventWriter:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
+        # A signal before the first step is answered by another thread.
+        self._lock = threading.Lock()
 
     def write(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Appends one event of `kind` with the time of day."""
         line = json.dumps({"at": time.time(), "kind": kind, **fields}, allow_nan=True)
-        self._file.write(line + "\n")
+        with self._lock:
+            self._file.write(line + "\n")
 
     def close(self) -> None:
         """Closes the file; nothing may be written after this."""
@@ -66,7 +76,34 @@ def read_events(path: Path) -> Iterator[Event]:
 
 @dataclass(frozen=True)
 class AttemptStory:
-    """What an attempt's event file says in sum; fields are None where it does not say."""
+    """What an attempt's event file says in sum; fields are None where it does not say.
+
+    Attributes:
+        started_at: When the process began; times are Unix seconds.
+        ready_at: When the first step was to come.
+        last_at: When rank 0 told its last event.
+        hosts: Nodes of the job.
+        world_size: Ranks of the job.
+        first_step: The step it resumed at.
+        last_step: The last step that was done.
+        total_steps: Steps of the stage.
+        epoch: Of the last step told.
+        loss: Of the last step told.
+        step_s: Seconds of the last step told.
+        saved_step: Step of its newest checkpoint.
+        save_s: Seconds that one took.
+        outcome: done, stopped, failed or refused.
+        exit_code: Of the process that tells the end.
+        exit_at: When.
+        message: Why, for people.
+        error: Class name of the exception that ended it.
+        fault: What kind of fault that is, see the `exit` event; empty: none that is known.
+        host: Node of the rank that failed first; None where it cannot be told.
+        requeue_error: Why the job could not put itself back into the queue, in Slurm's words.
+        requeue_word: Slurm's word for the job where it was not RUNNING when it stopped: somebody
+            was ending it, so it did not put itself back.
+        metrics: All that were told.
+    """
 
     started_at: float | None = None
     ready_at: float | None = None
@@ -80,41 +117,56 @@ class AttemptStory:
     loss: float | None = None
     step_s: float | None = None
     saved_step: int | None = None
+    save_s: float | None = None
     outcome: str | None = None
     exit_code: int | None = None
     exit_at: float | None = None
     message: str | None = None
+    error: str | None = None
+    fault: str | None = None
+    host: str | None = None
+    requeue_error: str | None = None
+    requeue_word: str | None = None
     metrics: tuple[dict[str, Any], ...] = ()
 
 
 def read_story(path: Path) -> AttemptStory:
     """Sums up an attempt from rank 0's event file; an empty story where there is none.
 
-    Where another rank failed, its words explain the end: rank 0 only saw it vanish.
+    Where another rank failed first, its words explain the end: rank 0 only saw it vanish.
     """
     told: dict[str, Any] = {}
     metrics: list[dict[str, Any]] = []
+    own_end: Event | None = None
     for event in read_events(path):
         told["last_at"] = event.at
         if event.kind == "metric":
             metrics.append(event.fields)
+        if event.kind == "exit":
+            own_end = event
         told |= _TELLERS.get(event.kind, _nothing)(event)
     if told.get("outcome") in (None, "failed"):
-        told |= _first_fault(path)
+        told |= _first_fault(path, own_end)
     return AttemptStory(**told, metrics=tuple(metrics))
 
 
-def _first_fault(path: Path) -> dict[str, Any]:
-    """How the rank (other than 0) that failed first tells its end; empty if none did."""
-    faults = []
+def _first_fault(path: Path, own_end: Event | None) -> dict[str, Any]:
+    """How the rank that failed first tells its end; empty if that is rank 0, or none did."""
+    ends = [(0, own_end)] if own_end is not None else []
     for sibling in path.parent.glob(f"{path.stem}.rank-*.jsonl"):
         rank = int(sibling.stem.rpartition("-")[2])
-        faults += [(event.at, rank, event) for event in read_events(sibling)]
-    if not faults:
+        ends += [(rank, event) for event in read_events(sibling)]
+    causes = [end for end in ends if not _only_lost_a_peer(*end)] or ends
+    rank, event = min(causes, key=lambda end: (end[1].at, end[0]), default=(0, None))
+    if rank == 0 or event is None:
         return {}
-    _, rank, event = min(faults, key=lambda fault: fault[:2])
     told = _exit(event)
     return told | {"message": f"rank {rank}: {told['message']}"}
+
+
+def _only_lost_a_peer(rank: int, end: Event) -> bool:
+    """Whether a rank ended because another was gone; old files of rank 0 do not say."""
+    return bool(end.fields.get("lost_peer", rank == 0 and "fault" not in end.fields))
 
 
 def _nothing(_: Event) -> dict[str, Any]:
@@ -145,7 +197,7 @@ def _step(event: Event) -> dict[str, Any]:
 
 def _checkpoint(event: Event) -> dict[str, Any]:
     step = event.fields.get("step")
-    return {"saved_step": step, "last_step": step}
+    return {"saved_step": step, "last_step": step, "save_s": event.fields.get("save_s")}
 
 
 def _exit(event: Event) -> dict[str, Any]:
@@ -154,10 +206,21 @@ def _exit(event: Event) -> dict[str, Any]:
         "exit_code": event.fields.get("code"),
         "exit_at": event.at,
         "message": event.fields.get("message"),
+        "error": event.fields.get("error"),
+        "fault": event.fields.get("fault"),
+        "host": event.fields.get("host"),
     }
     if event.fields.get("step") is not None:
         told["last_step"] = event.fields["step"]
     return told
+
+
+def _not_requeued(event: Event) -> dict[str, Any]:
+    return {"requeue_word": event.fields.get("word")}
+
+
+def _requeue_failed(event: Event) -> dict[str, Any]:
+    return {"requeue_error": event.fields.get("message")}
 
 
 _TELLERS = {
@@ -166,4 +229,6 @@ _TELLERS = {
     "step": _step,
     "checkpoint": _checkpoint,
     "exit": _exit,
+    "not_requeued": _not_requeued,
+    "requeue_failed": _requeue_failed,
 }

@@ -23,9 +23,10 @@ class CheckpointFile:
     """One file of a checkpoint.
 
     Attributes:
-        name: Path relative to the checkpoint folder; absolute for a reused weights file.
+        name: Path relative to the checkpoint folder; absolute for a reused weights file, and for
+            what another program has saved.
         bytes: Size.
-        sha256: Digest, hexadecimal.
+        sha256: Digest, hexadecimal; empty: only the size is known.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Manifest:
         parent: Checkpoint that the attempt had resumed or started from.
         code_sha: Git commit of the code that ran.
         final: The stage is done with this checkpoint.
+        source: The checkpoint as another program has saved it; `files` lie there.
     """
 
     step: int
@@ -60,6 +62,7 @@ class Manifest:
     parent: str | None = None
     code_sha: str = ""
     final: bool = False
+    source: str | None = None
 
     @property
     def bytes(self) -> int:
@@ -128,7 +131,7 @@ def faults(folder: Path, manifest: Manifest, *, digests: bool) -> list[str]:
             continue
         if size != file.bytes:
             found.append(f"{path}: {size} bytes, the manifest says {file.bytes}")
-        elif digests and sha256_of(path) != file.sha256:
+        elif digests and file.sha256 and sha256_of(path) != file.sha256:
             found.append(f"{path}: the content is not what was saved (digest differs)")
     return found
 

@@ -69,6 +69,10 @@ class StageFolder:
         """Standard output and error of one rank of `attempt`."""
         return self.root / "logs" / str(attempt) / f"rank-{rank:05d}.log"
 
+    def stack_file(self, attempt: AttemptKey, rank: int) -> Path:
+        """Where one rank of `attempt` writes down its stacks when it is asked to (SIGUSR1)."""
+        return self.root / "logs" / str(attempt) / f"stack-rank-{rank:05d}.txt"
+
     def checkpoint(self, step: int, *, final: bool = False) -> Path:
         """The folder of the checkpoint that was taken after `step` optimizer steps.
 

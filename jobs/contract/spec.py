@@ -7,9 +7,11 @@ parses that file again. Unknown keys are errors at both doors.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from jobs.contract.command import Command
 from jobs.contract.files import write_atomic
+from jobs.contract.strict import Strict
 
 Entry = Literal["language_model", "stage1", "stage2", "stage3"]
 Component = Literal["video_encoder", "qformer", "projector", "language_model"]
@@ -23,12 +25,6 @@ _PARTS: dict[Entry, tuple[Component, ...]] = {
 }
 """What `freeze` may name."""
 _UNFREEZABLE: dict[Entry, tuple[Component, ...]] = {"stage1": ("video_encoder",)}
-
-
-class Strict(BaseModel):
-    """A frozen part of a pipeline file; a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Model(Strict):
@@ -220,9 +216,11 @@ class StageSpec(Strict):
         gpus_per_node: GPUs of each.
         tasks_per_node: Ranks on each.
         resumable: A stopped attempt can be continued.
+        signal_lead_s: How long before the time limit the job is told to save.
         model: The model.
         train: What to train, or
-        evaluate: what to evaluate.
+        evaluate: what to evaluate, or
+        command: what program to run.
     """
 
     run_id: str
@@ -234,9 +232,11 @@ class StageSpec(Strict):
     gpus_per_node: int = 0
     tasks_per_node: int = 1
     resumable: bool = True
+    signal_lead_s: float = 120.0
     model: Model
     train: Train | None = None
     evaluate: Evaluate | None = None
+    command: Command | None = None
 
     def write(self, path: Path) -> None:
         """Freezes the specification at `path`."""

@@ -201,3 +201,6 @@ class Cluster(Protocol):
 
     def num_nodes(self, partition: str | None) -> int | None:
         """How many nodes a partition has, the default one without a name; None: not known."""
+
+    def starts_at(self, slurm_id: str) -> float | None:
+        """When a waiting job is expected to start, Unix seconds; None: nobody knows."""

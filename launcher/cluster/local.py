@@ -108,6 +108,10 @@ class LocalCluster:
         """One: this machine."""
         return 1
 
+    def starts_at(self, slurm_id: str) -> float | None:  # noqa: ARG002 - none waits
+        """None: no job waits here."""
+        return None
+
     def _reap(self, running: set[str]) -> None:
         """Takes note of the ends of our own controllers, so that no zombie stays."""
         for token in self._jobs.keys() - running:

@@ -148,6 +148,12 @@ class SlurmCluster:
                 return int(count)
         return None
 
+    def starts_at(self, slurm_id: str) -> float | None:
+        """When Slurm expects to start a job."""
+        said = _run(["squeue", "-h", "--start", "-j", slurm_id, "-o", "%S"], self._query_timeout_s)
+        moment = "" if isinstance(said, NoAnswer) else said.strip()
+        return float(moment) if moment.isdigit() else None
+
     def _act(self, command: list[str], *, may_be_gone: bool = False) -> None:
         said = _run(command, self._query_timeout_s)
         if not isinstance(said, NoAnswer):

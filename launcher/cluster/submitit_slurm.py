@@ -2,6 +2,7 @@
 
 import math
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
     """
 
     def __init__(self, request: JobRequest, *, sbatch_timeout_s: float = 60) -> None:
-        super().__init__(folder=request.submitit_folder, python=request.settings.python)
+        super().__init__(folder=request.submitit_folder, python=_python(request))
         self._sbatch_timeout_s = sbatch_timeout_s
         self._pickle = request.submitit_folder / "task.pkl"
         self.update_parameters(**_parameters(request, self._pickle))
@@ -81,6 +82,16 @@ def _parameters(request: JobRequest, pickle: Path) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
+def _python(request: JobRequest) -> str:
+    """The ranks' Python, which ignores SIGTERM until it can listen to it.
+
+    In its first second a signal would kill it without a word, and the job would count as failed.
+    Set in the batch script it would not reach srun's tasks.
+    """
+    python = request.settings.python or shlex.quote(sys.executable)
+    return shlex.join(["bash", "-c", f"trap '' TERM; exec {python} \"$@\"", "bash"])
+
+
 def _cpus_per_task(settings: ClusterSettings) -> int | None:
     if settings.cpus_per_task is not None or settings.cpus_per_gpu is None:
         return settings.cpus_per_task
@@ -92,7 +103,7 @@ def _setup(request: JobRequest, pickle: Path) -> list[str]:
     return [
         *request.settings.setup,
         # The code snapshot wins over the current folder and over an installed version.
-        f"export PYTHONPATH={code}",
+        f"export PYTHONPATH={code}${{PYTHONPATH:+:$PYTHONPATH}}",
         "export PYTHONSAFEPATH=1",
         f"cp -n {folder}/{pickle.name} {folder}/${{SLURM_JOB_ID}}_submitted.pkl",
     ]

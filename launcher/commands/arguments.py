@@ -24,3 +24,18 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="the folder of runs (LAUNCHER_RUNS, else ./runs); LAUNCHER_LEDGER goes before it",
     )
+
+
+def add_stage_arguments(parser: argparse.ArgumentParser, *, several: bool) -> None:
+    """Stages of a run; which run, and where the ledger lies.
+
+    Args:
+        parser: The command's.
+        several: Any number of stages may be named; otherwise exactly one.
+    """
+    if several:
+        parser.add_argument("stages", nargs="*", metavar="STAGE", help="stages (all of the run)")
+    else:
+        parser.add_argument("stage", metavar="STAGE", help="the stage")
+    parser.add_argument("--run", metavar="ID", help="the run, or how its id begins (the newest)")
+    add_run_arguments(parser)

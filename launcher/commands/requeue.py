@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """One pass, or a look at what it would do."""
     screen, ledger = open_screen(args), open_ledger(args.runs)
     run_id = find_run(ledger, args.run).id if args.run else None
-    passing = Passing(ledger, open_cluster, _load, digest_bytes=ALL_BYTES)
+    passing = Passing(ledger, open_cluster, load_lazily, digest_bytes=ALL_BYTES)
     try:
         report = passing.preview(run_id) if args.dry_run else passing.run(run_id)
     except BusyError as busy:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     return NOT_DONE if report.errors else 0
 
 
-def _load(path: Path) -> "Pipeline":
+def load_lazily(path: Path) -> "Pipeline":
     """Reads a frozen pipeline: only a pass that submits something pays for it."""
     from launcher.pipeline import load_pipeline  # noqa: PLC0415
 

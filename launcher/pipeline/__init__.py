@@ -6,21 +6,23 @@ from launcher.pipeline.parts import (
     NO_JOB,
     ClusterSettings,
     Pipeline,
-    Requeue,
     Reuse,
     Stage,
     StageKind,
 )
+from launcher.pipeline.requeue import STORM_WINDOW_S, Requeue, deadline_at
 from launcher.pipeline.start import start_from
 
 __all__ = [
     "NO_JOB",
+    "STORM_WINDOW_S",
     "ClusterSettings",
     "Pipeline",
     "Requeue",
     "Reuse",
     "Stage",
     "StageKind",
+    "deadline_at",
     "load_pipeline",
     "missing_inputs",
     "start_from",

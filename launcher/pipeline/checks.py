@@ -1,16 +1,19 @@
 """What no single key can tell: the graph of the stages, and sizes that must fit each other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from jobs.contract.command import Command
 from jobs.contract.spec import Evaluate, Train
 from launcher.pipeline.document import Document, KeyPath, suggestion
 from launcher.pipeline.parts import ClusterSettings, StageKind
+from launcher.pipeline.requeue import StageRequeue
 from launcher.pipeline.schema import StageSection
 from launcher.pipeline.units import format_duration
 
-KINDS: Final[tuple[StageKind, ...]] = ("reuse", "train", "evaluate")
+KINDS: Final[tuple[StageKind, ...]] = ("reuse", "train", "evaluate", "command")
+_WITHOUT_EPOCHS: Final = {"evaluate": "an evaluation", "command": "a command"}
 _CONTINUES: Final = ("stage2", "stage3")
 """Entries that start from another stage's weights."""
 _OWN_KEYS: Final = {
@@ -43,10 +46,12 @@ class Draft:
         name: Of the stage.
         raw: What the file holds.
         section: Its own keys.
-        kinds: Which of reuse, train and evaluate it gives; one when it is right.
+        kinds: Which of reuse, train, evaluate and command it gives; one when it is right.
         cluster: The pipeline's settings with its own over them.
         train: What it trains.
         evaluate: What it evaluates.
+        command: What program it runs.
+        requeue: When to give it up.
     """
 
     name: str
@@ -56,6 +61,8 @@ class Draft:
     cluster: ClusterSettings | None = None
     train: Train | None = None
     evaluate: Evaluate | None = None
+    command: Command | None = None
+    requeue: StageRequeue = field(default_factory=StageRequeue)
 
     @property
     def path(self) -> KeyPath:
@@ -77,6 +84,7 @@ class Draft:
 
 def check(document: Document, drafts: Sequence[Draft]) -> None:
     """Adds the faults of the graph and of the sizes to the document."""
+    _check_model(document, drafts)
     for draft in drafts:
         _check_kind(document, draft)
         _check_parents(document, draft, drafts)
@@ -84,7 +92,15 @@ def check(document: Document, drafts: Sequence[Draft]) -> None:
         _check_expectation(document, draft)
         _check_cluster(document, draft)
         _check_batch(document, draft)
+        _check_command(document, draft)
     _check_cycles(document, drafts)
+
+
+def _check_model(document: Document, drafts: Sequence[Draft]) -> None:
+    """Our own stages need a model; a pipeline of other programs does not."""
+    needed = any({"train", "evaluate"} & set(draft.kinds) for draft in drafts)
+    if needed and "model" not in document.data:
+        document.fault(("model",), "missing; give it a value")
 
 
 def _check_kind(document: Document, draft: Draft) -> None:
@@ -92,7 +108,7 @@ def _check_kind(document: Document, draft: Draft) -> None:
         given = f"gives {' and '.join(draft.kinds)}" if draft.kinds else "does nothing"
         document.fault(draft.path, f"{given}; give one of {', '.join(KINDS)}")
     elif draft.kinds == ("reuse",):
-        for key in ("needs", "cluster", "expect", "init_from", "resumable"):
+        for key in ("needs", "cluster", "expect", "init_from", "resumable", "requeue"):
             if key in draft.raw:
                 document.fault((*draft.path, key), "a reused stage has no job; remove this key")
 
@@ -144,12 +160,20 @@ def _way(drafts: Sequence[Draft], start: str, goal: str) -> tuple[str, ...]:
     return ()
 
 
+def giving_weights(draft: Draft, drafts: Sequence[Draft]) -> list[str]:
+    """The parents whose weights our own stages can start from."""
+    without = {other.name for other in drafts if other.kinds in (("evaluate",), ("command",))}
+    return [need for need in draft.needs if need not in without]
+
+
 def _check_weights(document: Document, draft: Draft, drafts: Sequence[Draft]) -> None:
     """A stage that continues from weights needs a parent that has some."""
-    kinds = {other.name: other.kinds for other in drafts}
-    giving = [need for need in draft.needs if kinds.get(need) != ("evaluate",)]
+    giving = giving_weights(draft, drafts)
     init_from = draft.raw.get("init_from")
-    if init_from is not None and init_from not in giving:
+    if init_from is not None and draft.kinds == ("command",):
+        text = "a command takes weights by its arguments; write {parent:STAGE} there"
+        document.fault((*draft.path, "init_from"), text)
+    elif init_from is not None and init_from not in giving:
         of = f"one of {', '.join(giving)}" if giving else "a parent in needs"
         text = f"'{init_from}' is no parent with weights; name {of}"
         document.fault((*draft.path, "init_from"), text)
@@ -166,8 +190,9 @@ def _check_weights(document: Document, draft: Draft, drafts: Sequence[Draft]) ->
 
 def _check_expectation(document: Document, draft: Draft) -> None:
     expect = draft.section.expect
-    if expect and expect.epoch is not None and draft.kinds == ("evaluate",):
-        text = "an evaluation has no epochs; write {total: 20m}"
+    who = next((_WITHOUT_EPOCHS[kind] for kind in draft.kinds if kind in _WITHOUT_EPOCHS), None)
+    if expect and expect.epoch is not None and who:
+        text = f"{who} has no epochs; write {{total: 20m}}"
         document.fault((*draft.path, "expect", "epoch"), text)
 
 
@@ -214,3 +239,22 @@ def _check_batch(document: Document, draft: Draft) -> None:
     except ValueError as error:
         text = f"{error}; change it, batch_per_gpu, or nodes and tasks_per_node"
         document.fault((*draft.path, "train", "global_batch"), text)
+
+
+def _check_command(document: Document, draft: Draft) -> None:
+    command, path = draft.command, (*draft.path, "command")
+    if command is None:
+        return
+    for parent in sorted(command.parents - set(draft.needs)):
+        known = ", ".join(draft.needs) or "none"
+        text = f"{{parent:{parent}}} is no parent; add it to needs, which are: {known}"
+        document.fault(path, text)
+    settings = draft.cluster
+    own = draft.raw.get("cluster")
+    wanted = own.get("tasks_per_node") if isinstance(own, dict) else None
+    if command.per_node and settings is not None and wanted not in (None, 1):
+        text = (
+            f"{command.argv[0]} is started once a node and starts the rest itself; remove this "
+            "key, or write command.layout: task"
+        )
+        document.fault((*draft.path, "cluster", "tasks_per_node"), text)

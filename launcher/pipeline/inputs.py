@@ -30,6 +30,8 @@ def _inputs(pipeline: Pipeline) -> Iterator[tuple[str, Path]]:
 def _stage_inputs(stage: Stage) -> Iterator[tuple[str, Path]]:
     if stage.reuse:
         yield "reuse", stage.reuse.path
+    if stage.command:
+        yield "command.cwd", stage.command.cwd
     sets = stage.train.data if stage.train else ()
     tasks = stage.evaluate.tasks if stage.evaluate else ()
     named: list[tuple[str, DataSet | Task]] = [

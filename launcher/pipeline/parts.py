@@ -9,11 +9,13 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from jobs.contract.command import Command
 from jobs.contract.spec import Evaluate, Model, Train
 from launcher.pipeline.document import dump
+from launcher.pipeline.requeue import OF_THE_RUN, USUAL, Requeue
 from launcher.pipeline.units import Duration, Size, format_duration
 
-StageKind = Literal["reuse", "train", "evaluate"]
+StageKind = Literal["reuse", "train", "evaluate", "command"]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 
 
@@ -77,21 +79,8 @@ class ClusterSettings:
 
 NO_JOB: Final = ClusterSettings(nodes=0, time_limit_s=0)
 """What a reused stage asks of the cluster."""
-
-
-@dataclass(frozen=True)
-class Requeue:
-    """When the pass gives a stage up.
-
-    Attributes:
-        no_progress: Attempts in a row that may end without a new checkpoint.
-        failures: Failures in a row (not interruptions) that are tried again.
-    """
-
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
-
-    no_progress: Positive = 3
-    failures: Annotated[int, Field(ge=0, strict=True)] = 2
+NO_MODEL: Final = Model(preset="")
+"""The model of a pipeline whose stages are other programs."""
 
 
 @dataclass(frozen=True)
@@ -111,21 +100,23 @@ class Reuse:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One node of the pipeline; exactly one of `reuse`, `train`, `evaluate` is given.
+    """One node of the pipeline; exactly one of `reuse`, `train`, `evaluate`, `command` is given.
 
     Attributes:
         name: Its name.
-        kind: Which of the three is given.
+        kind: Which of the four is given.
         needs: Its parents, which must be done first.
         cluster: What its job asks for; `NO_JOB` when reused.
         reuse: Weights instead of a job.
         train: What to train.
         evaluate: What to evaluate.
+        command: What program to run.
         expect_epoch_s: Expected time of one epoch, until the ledger knows better.
         expect_s: Expected time in all, likewise.
         init_from: The parent whose final weights it starts from. Default: the first of
             `needs` that has weights.
         resumable: A stopped attempt can be continued.
+        requeue: When to give it up: the pipeline's settings with its own over them.
         line: Where the pipeline file defines it; 0: it was given on the command line.
     """
 
@@ -136,10 +127,12 @@ class Stage:
     reuse: Reuse | None = None
     train: Train | None = None
     evaluate: Evaluate | None = None
+    command: Command | None = None
     expect_epoch_s: float | None = None
     expect_s: float | None = None
     init_from: str | None = None
     resumable: bool = True
+    requeue: Requeue = USUAL
     line: int = field(default=0, compare=False)
 
 
@@ -151,8 +144,9 @@ class Pipeline:
         name: Its name; run ids begin with it.
         path: The file it came from.
         runs: Folder that holds the runs.
-        model: Which model the stages train.
-        requeue: When to give a stage up.
+        model: Which model the stages train; `NO_MODEL` where they are other programs.
+        requeue: When to give up.
+        notify: Environment variables that hold the URLs to send news to.
         stages: In the order of the file, which is an order of execution: no stage needs
             a later one.
     """
@@ -161,7 +155,8 @@ class Pipeline:
     path: Path = field(compare=False)
     runs: Path
     model: Model
-    requeue: Requeue = Requeue()
+    requeue: Requeue = USUAL
+    notify: tuple[str, ...] = ()
     stages: tuple[Stage, ...]
 
     def stage(self, name: str) -> Stage:
@@ -173,12 +168,14 @@ class Pipeline:
 
     def resolved_yaml(self) -> str:
         """A pipeline file with every value and absolute paths, which loads to an equal pipeline."""
+        model = self.model.model_dump(mode="json", exclude_none=True)
         return dump(
             {
                 "name": self.name,
                 "runs": str(self.runs),
-                "model": self.model.model_dump(mode="json", exclude_none=True),
+                **({} if self.model == NO_MODEL else {"model": model}),
                 "requeue": _values(self.requeue),
+                "notify": list(self.notify),
                 "stages": {stage.name: _stage_values(stage) for stage in self.stages},
             }
         )
@@ -194,10 +191,12 @@ def _stage_values(stage: Stage) -> dict[str, Any]:
     for key, expected_s in (("epoch", stage.expect_epoch_s), ("total", stage.expect_s)):
         if expected_s is not None:
             values["expect"] = {key: format_duration(expected_s)}
-    for key, part in (("train", stage.train), ("evaluate", stage.evaluate)):
+    parts = {"train": stage.train, "evaluate": stage.evaluate, "command": stage.command}
+    for key, part in parts.items():
         if part is not None:
             values[key] = part.model_dump(mode="json", exclude_none=True)
-    return values | {"cluster": _values(stage.cluster)}
+    requeue = {key: v for key, v in _values(stage.requeue).items() if key not in OF_THE_RUN}
+    return values | {"cluster": _values(stage.cluster), "requeue": requeue}
 
 
 def _values(part: Any) -> dict[str, Any]:  # noqa: ANN401 - any annotated dataclass

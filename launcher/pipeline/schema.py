@@ -17,9 +17,12 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from jobs.contract.spec import Model, Strict
+from jobs.contract.spec import Model
+from jobs.contract.strict import Strict
 from launcher.pipeline.document import Document, KeyPath, suggestion
-from launcher.pipeline.parts import Requeue, Reuse
+from launcher.pipeline.notify import Notify
+from launcher.pipeline.parts import NO_MODEL, Reuse
+from launcher.pipeline.requeue import USUAL, Requeue
 from launcher.pipeline.units import Duration
 
 Part = TypeVar("Part")
@@ -48,6 +51,12 @@ def _as_mapping(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
 
+def _as_command(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError("must be a list; write each argument as an item: [torchrun, train.py]")  # noqa: TRY004 - pydantic's way
+    return {"argv": value} if isinstance(value, list) else value
+
+
 class StageSection(Strict):
     """One stage as written; what it trains, evaluates and asks for is read apart.
 
@@ -56,20 +65,24 @@ class StageSection(Strict):
         reuse: A weights file, alone or with its sha256.
         train: As in `jobs.contract.spec.Train`.
         evaluate: As in `jobs.contract.spec.Evaluate`.
+        command: As in `jobs.contract.command.Command`, or its `argv` alone.
         expect: How long it takes.
         cluster: Keys put over those of the pipeline's `cluster`.
         init_from: The parent whose weights it starts from.
         resumable: A stopped attempt can be continued.
+        requeue: Keys put over those of the pipeline's `requeue`.
     """
 
     needs: tuple[Name, ...] = ()
     reuse: Annotated[Reuse, BeforeValidator(_as_mapping)] | None = None
     train: dict[str, Any] | None = None
     evaluate: dict[str, Any] | None = None
+    command: Annotated[dict[str, Any], BeforeValidator(_as_command)] | None = None
     expect: Expect | None = None
     cluster: dict[str, Any] | None = None
     init_from: Name | None = None
     resumable: bool = True
+    requeue: dict[str, Any] | None = None
 
 
 class PipelineSection(Strict):
@@ -78,17 +91,19 @@ class PipelineSection(Strict):
     Attributes:
         name: Of the pipeline; run ids begin with it.
         runs: Folder that holds the runs, from the pipeline file's folder.
-        model: Which model the stages train.
+        model: Which model the stages train; not needed where all are other programs.
         cluster: What every stage asks of the cluster.
-        requeue: When to give a stage up.
+        requeue: When to give up.
+        notify: Environment variables that hold the URLs to send news to.
         stages: The stages in order of execution.
     """
 
     name: Name
     runs: Path = Path("runs")
-    model: Model
+    model: Model = NO_MODEL
     cluster: dict[str, Any] | None = None
-    requeue: Requeue = Requeue()
+    requeue: Requeue = USUAL
+    notify: Notify = ()
     stages: Annotated[dict[Name, dict[str, Any] | None], Field(min_length=1)]
 
 

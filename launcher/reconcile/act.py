@@ -5,7 +5,7 @@ later has its reason, and the next pass does again what was not done.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -123,7 +123,7 @@ class Actor:
         stage = facts.stage
         pipeline = self._pipeline(stage)
         planned = pipeline.stage(stage.stage)
-        self._quarantine(stage, decision)
+        self._quarantine(stage, decision.avoid, decision)
         valid = [seen.path for seen in facts.checkpoints if not seen.faults]
         submission = add_submission(
             self.lease,
@@ -161,12 +161,10 @@ class Actor:
             row = session.get_one(StageRun, stage.id)
             row.rule, row.why = "refused-by-slurm", str(error)
 
-    def _quarantine(self, stage: StageRun, decision: Decision) -> None:
-        if not decision.avoid:
-            return
+    def _quarantine(self, stage: StageRun, nodes: Iterable[str], decision: Decision) -> None:
         now = self.lease.clock()
-        with self.lease.write() as session:
-            for node in decision.avoid:
+        for node in nodes:
+            with self.lease.write() as session:
                 passes.quarantine(
                     session,
                     stage.cluster,
@@ -256,7 +254,7 @@ class Actor:
         folder = stage_folder(facts.stage)
         key = AttemptKey(last.slurm_id, last.restart)
         ranks = facts.stage.nodes * facts.stage.tasks_per_node
-        silent = [rank for rank in range(ranks) if not folder.stack_file(key, rank).exists()]
+        silent = [rank for rank in range(ranks) if not _told(folder.stack_file(key, rank))]
         nodes = {rank // facts.stage.tasks_per_node for rank in silent}
         hosts = facts.hosts
         if len(nodes) != 1 or len(hosts) != facts.stage.nodes or len(hosts) == 1:
@@ -265,17 +263,7 @@ class Actor:
         self._event(
             facts.stage, "suspected", f"node {node}: rank {silent[0]} did not answer", "hang"
         )
-        now = self.lease.clock()
-        with self.lease.write() as session:
-            passes.quarantine(
-                session,
-                facts.stage.cluster,
-                node,
-                reason="hang",
-                evidence=f"{facts.stage.run_id}/{facts.stage.stage}: {decision.sentence}",
-                at=now,
-                until=now + QUARANTINE_S,
-            )
+        self._quarantine(facts.stage, [node], decision)
 
     def _intend(self, stage: StageRun, intent: str) -> None:
         """Writes down what is about to be done to a job."""
@@ -299,3 +287,11 @@ class Actor:
                 stage_run_id=stage.id,
                 data={"rule": rule},
             )
+
+
+def _told(path: Path) -> bool:
+    """Whether a rank has written its stacks down; the file is there, empty, since its start."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

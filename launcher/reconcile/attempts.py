@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from db.schema import Attempt, StageRun, Submission
 from jobs.contract.events import AttemptStory
 from jobs.contract.paths import AttemptKey
-from launcher.cluster.base import JobRow
+from launcher.cluster.base import JobRow, job_name
 from launcher.cluster.states import (
     WORD_OF_REQUEUED,
     WORD_OF_RUNNING,
@@ -68,6 +68,39 @@ def see_attempts(
         ended_at = _ended_at(row, story, following, at) if ended else None
         seen.append(Seen(restart, row, story, ended, ended_at))
     return seen
+
+
+def remembered(stage: StageRun, submission: Submission, rows: Sequence[JobRow]) -> list[JobRow]:
+    """How a job ended, where an earlier look saw it and nobody says it any more.
+
+    The queue forgets what has ended, and accounting may lag or be silent: a job that its user has
+    cancelled would look like one that is lost.
+
+    Args:
+        stage: The stage run.
+        submission: Whose job it is.
+        rows: What the cluster says about it now.
+    """
+    mine = [each for each in stage.attempts if each.slurm_id == submission.slurm_id]
+    last = max(mine, key=lambda each: each.restart, default=None)
+    if last is None or last.ended_at is None or ending(last.state) in (None, Ending.REQUEUED):
+        return []
+    said = [row for row in rows if row.restart >= last.restart]
+    if any(row.live or ending(row.word) is not None for row in said):
+        return []
+    row = JobRow(
+        slurm_id=last.slurm_id,
+        restart=last.restart,
+        name=submission.job_name or job_name(stage.stage, submission.token),
+        word=last.state,
+        nodes=last.nodes or "",
+        queued_at=last.queued_at,
+        started_at=last.started_at,
+        ended_at=last.ended_at,
+        exit_code=last.exit_code,
+        source="squeue",
+    )
+    return [row]
 
 
 def _has_ended(row: JobRow | None, story: AttemptStory) -> bool:
@@ -164,7 +197,8 @@ def cause(seen: Seen, intent: str | None = None) -> str | None:
         return slurms if slurms not in ("", "failure", "requeue", "killed") else "stop signal"
     if seen.story.outcome == "refused":
         return "refused"
-    if seen.story.outcome == "failed" and seen.story.fault in _FAULTS:
+    is_plain = slurms in ("", str(Ending.FAILED), str(Ending.REQUEUED), str(Ending.OUT_OF_MEMORY))
+    if seen.story.outcome == "failed" and is_plain and seen.story.fault in _FAULTS:
         return _FAULTS[seen.story.fault]
     return slurms or ("failure" if seen.story.outcome == "failed" else None)
 

@@ -20,7 +20,7 @@ from launcher.cluster.states import (
     meaning,
 )
 from launcher.reconcile import history
-from launcher.reconcile.attempts import Seen, describe_attempt, see_attempts
+from launcher.reconcile.attempts import Seen, describe_attempt, remembered, see_attempts
 from launcher.reconcile.observe import (
     Evidence,
     Observation,
@@ -75,7 +75,8 @@ def make_facts(stages: Sequence[StageRun], seen: Observation) -> list[StageFacts
 
 def _stage_facts(stage: StageRun, submission: Submission | None, seen: Observation) -> StageFacts:
     files = seen.files.get(stage.id, Evidence({}))
-    rows = seen.rows_of(stage, submission) if submission else []
+    rows = list(seen.rows_of(stage, submission)) if submission else []
+    rows += remembered(stage, submission, rows) if submission else []
     slurm_id = (submission.slurm_id or _adopted(stage, rows, files)) if submission else None
     attempts: list[Seen] = []
     if slurm_id is not None:
@@ -266,10 +267,18 @@ def _canceller(last: Seen, rows: Sequence[JobRow], uid: int) -> By:
     """Who cancelled an attempt: accounting alone says it, the queue does not."""
     if last.row is None or ending(last.row.word) is not Ending.CANCELLED:
         return ""
-    told = [row.cancelled_by for row in rows if row.restart == last.restart]
-    by = next((user for user in told if user is not None), None)
-    if by is None:
+    told = [
+        row.cancelled_by
+        for row in rows
+        if row.source == "sacct"
+        and row.restart == last.restart
+        and ending(row.word) is Ending.CANCELLED
+    ]
+    if not told:
         return "unknown"
+    by = told[0]
+    if by is None:
+        return "slurm"
     return "self" if by == uid else "other"
 
 

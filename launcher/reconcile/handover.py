@@ -65,6 +65,8 @@ def add_submission(
         _same_as_known(last, stage_run)
         if last is not None and last.state in OPEN_SUBMISSION_STATES:
             record.close_submission(session, last.token)
+        if last is not None:
+            record.close_attempts(session, last.id, cause=rule, at=now)
         submission = record.new_submission(
             session,
             row.id,

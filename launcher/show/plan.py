@@ -91,6 +91,8 @@ def _stage_json(planned: PlannedStage) -> dict[str, Any]:
 def _what(stage: Stage) -> str:
     if stage.train is not None:
         return stage.train.entry
+    if stage.command is not None:
+        return stage.command.title
     return "reused" if stage.kind == "reuse" else "evaluate"
 
 

@@ -16,7 +16,6 @@ def test_readme_shows_the_commands_that_the_tests_run():
         "plan pipeline.yaml",
         demo,  # tests/e2e/test_local.py
         demo,  # tests/e2e/test_slurm.py, with the same options
-        "status",
     ]
 
 
@@ -42,6 +41,6 @@ def test_readme_is_short_and_its_folders_exist():
     text = README.read_text(encoding="utf-8")
     rows = [line.split("|")[1].strip().strip("`") for line in text.splitlines() if "/` |" in line]
 
-    assert len(text.splitlines()) < 120
+    assert len(text.splitlines()) < 140
     assert {"launcher/", "db/", "jobs/", "model/", "tests/", "bench/"} <= set(rows)
     assert all(Path(ROOT, row).is_dir() for row in rows)

@@ -48,6 +48,7 @@ def test_story_of_a_training_stage_says_all_that_status_shows(chain):
         loss=story.loss,
         step_s=story.step_s,
         saved_step=18,
+        save_s=story.save_s,
         outcome="done",
         exit_code=0,
         exit_at=story.exit_at,
@@ -55,6 +56,7 @@ def test_story_of_a_training_stage_says_all_that_status_shows(chain):
     )
     assert story.started_at < story.ready_at < story.exit_at
     assert story.loss > 0
+    assert story.save_s > 0
     assert story.step_s > 0
 
 

@@ -6,27 +6,24 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 import torch
 
-from jobs.checkpoint import prune, random_state, restore_random_state
-from jobs.contract.manifest import (
-    Manifest,
-    checkpoint_folders,
-    describe,
-    newest_valid,
-    write_manifest,
-)
-from jobs.contract.paths import StageFolder
+from jobs.checkpoint import random_state, restore_random_state
+from jobs.contract.manifest import newest_valid
+from jobs.contract.paths import RunFolder
+from tests.jobs.running import ROOT
 
 RANK = """
 import os, signal, sys
 from pathlib import Path
 import torch.distributed as dist
 from jobs.checkpoint import Progress, save
-from jobs.contract.paths import StageFolder
+from jobs.contract.paths import RunFolder
+from jobs.job import RefusedError
+from tests.jobs.paper import paper_job
 
 rank, folder, last = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+job = paper_job(RunFolder(folder), rank=rank, ranks=2)
 
 
 class Engine:
@@ -34,25 +31,34 @@ class Engine:
         (Path(root) / tag).mkdir(parents=True, exist_ok=True)
         if rank == 1 and last == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if rank == 1 and last == "overtaken":
+            job.folder.fence.write_text("2")
         (Path(root) / tag / f"shard-{rank}").write_text("state")
 
 
 dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-wanted = {"carried": {}, "final": False, "parent": None, "code_sha": ""}
-path, manifest = save(Engine(), StageFolder(folder), Progress(step=5), **wanted)
-print(path.name, [file.name for file in manifest.files], flush=True)
+try:
+    path, manifest = save(Engine(), job, Progress(step=5), carried={}, final=False, parent=None)
+    print(path.name, [file.name for file in manifest.files], flush=True)
+except RefusedError as refused:
+    print(refused.fault, refused, flush=True)
+    os._exit(93)
 os._exit(0)
 """
 
 
 def save_on_two_ranks(folder, second):
-    """Saves step 5 with an engine of two shards; the second rank is `well` or `killed`."""
+    """Saves step 5 with an engine of two shards.
+
+    The second rank is `well`, `killed` in the middle, or `overtaken` by a newer submission then.
+    """
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", RANK, str(rank), str(folder), second],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            cwd=ROOT,
         )
         for rank in range(2)
     ]
@@ -72,63 +78,18 @@ def test_save_lists_the_files_of_every_rank(tmp_path):
 def test_kill_before_the_last_shard_leaves_nothing_to_resume_from(tmp_path):
     codes, _ = save_on_two_ranks(tmp_path, "killed")
 
+    checkpoints = RunFolder(tmp_path).stage("s1").checkpoints
     assert codes == [1, -signal.SIGKILL]
-    assert [path.name for path in StageFolder(tmp_path).checkpoints.iterdir()] == [".step-00000005"]
-    assert newest_valid(StageFolder(tmp_path).checkpoints, digests=True) is None
+    assert [path.name for path in checkpoints.iterdir()] == [".step-00000005.7.0.fence-1"]
+    assert newest_valid(checkpoints, digests=True) is None
 
 
-@pytest.fixture
-def stage(tmp_path) -> StageFolder:
-    return StageFolder(tmp_path)
+def test_attempt_that_is_overtaken_while_it_saves_leaves_nothing(tmp_path):
+    codes, said = save_on_two_ranks(tmp_path, "overtaken")
 
-
-def save(stage, step):
-    """A checkpoint of two shards."""
-    folder = stage.checkpoint(step)
-    folder.mkdir(parents=True)
-    files = []
-    for rank in range(2):
-        shard = folder / f"shard-{rank}"
-        shard.write_text(f"state {step}")
-        files.append(describe(shard, shard.name))
-    write_manifest(folder, Manifest(step=step, world_size=2, files=tuple(files)))
-    return folder
-
-
-def test_checkpoint_that_lost_a_shard_is_never_chosen(stage):
-    before, newest = save(stage, 4), save(stage, 8)
-    (newest / "shard-1").unlink()
-
-    assert newest_valid(stage.checkpoints, digests=True)[0] == before
-
-
-def test_pruning_keeps_the_newest(stage):
-    folders = [save(stage, step) for step in (4, 8, 12, 16)]
-
-    prune(stage, keep=2)
-
-    assert checkpoint_folders(stage.checkpoints) == [folders[3], folders[2]]
-
-
-def test_pruning_never_removes_the_newest_valid_one(stage):
-    whole, *torn = [save(stage, step) for step in (4, 8, 12)]
-    for folder in torn:
-        (folder / "shard-0").write_text("")
-
-    prune(stage, keep=1)
-
-    assert checkpoint_folders(stage.checkpoints) == [torn[1], whole]
-
-
-def test_pruning_removes_what_a_killed_save_left(stage):
-    newest = save(stage, 8)
-    left = stage.checkpoints / ".step-00000006"
-    left.mkdir()
-    (left / "shard-0").write_text("half of a state")
-
-    prune(stage, keep=1)
-
-    assert list(stage.checkpoints.iterdir()) == [newest]
+    words = "fenced a newer submission than number 1 of this stage exists; step 5 is not saved"
+    assert (codes, said) == ([93, 93], [[words]] * 2)
+    assert list(RunFolder(tmp_path).stage("s1").checkpoints.iterdir()) == []
 
 
 def draws():

@@ -23,6 +23,8 @@ def place(**changes) -> Place:
         "local_rank": 1,
         "world_size": 16,
         "hosts": ("gpu3", "gpu7"),
+        "host": "gpu7",
+        "on_slurm": True,
     }
     return Place(**(usual | changes))
 
@@ -38,6 +40,7 @@ def slurm_variables(monkeypatch) -> pytest.MonkeyPatch:
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_NODEID": "1",
         "SLURM_JOB_NODELIST": "gpu[3,7]",
+        "SLURMD_NODENAME": "gpu7",
         "SLURM_PROCID": "9",
         "SLURM_LOCALID": "1",
     }
@@ -70,7 +73,9 @@ def test_place_on_this_machine_is_named_after_the_submission(monkeypatch):
     }.items():
         monkeypatch.setenv(name, value)
 
-    assert find_place(TASK) == Place(AttemptKey("stage2-01HX", 0), 1, 1, 2, ("127.0.0.1",))
+    assert find_place(TASK) == Place(
+        AttemptKey("stage2-01HX", 0), 1, 1, 2, ("127.0.0.1",), host="127.0.0.1", on_slurm=False
+    )
 
 
 def test_port_is_the_same_on_all_ranks_and_below_those_linux_hands_out():

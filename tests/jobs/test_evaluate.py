@@ -1,6 +1,7 @@
 """Multiple choice: counting, and a stage that does it."""
 
 import json
+import signal
 
 import pytest
 import torch
@@ -8,10 +9,11 @@ import torch
 from jobs.build import model_config
 from jobs.contract.manifest import done_marker
 from jobs.data.items import ChoiceItem
+from jobs.data.sampler import RankShare
 from jobs.data.tokenizer import build_tokenizer
-from jobs.evaluate import Score, majority_of, total_of
+from jobs.evaluate import Score, majority_of, rounds_of, total_of
 from model.language_model import build_language_model
-from tests.jobs.running import run_stage
+from tests.jobs.running import run_stage, started
 
 
 def item(answer="up", candidates=("left", "up", "down")) -> ChoiceItem:
@@ -31,6 +33,15 @@ def test_majority_is_the_most_frequent_answer_whatever_its_letter():
     items = [item("up"), item("up", ("up", "left")), item("left")]
 
     assert (majority_of(items), majority_of([])) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rounds"), [(0, 0), (1, 1), (8, 1), (9, 2), (12, 2), (13, 2), (16, 2), (17, 3)]
+)
+def test_rounds_are_the_batches_of_the_rank_with_the_most(samples, rounds):
+    dealt = [len(range(rank, samples, 2)) for rank in range(2)]
+
+    assert rounds_of(samples, RankShare(0, 2, 4)) == rounds == max(-(-n // 4) for n in dealt)
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +97,24 @@ def test_two_ranks_give_the_same_score_as_one(evaluated):
     assert evaluated[1].codes == [0]
     assert evaluated[2].story.metrics == evaluated[1].story.metrics
     assert 0 < evaluated[1].story.metrics[2]["correct"] < 26
+
+
+@pytest.mark.slow
+def test_evaluation_stops_between_two_batches_and_starts_over(chain):
+    plain = chain.specs["ev"].evaluate
+    tasks = (plain.tasks[0], *[plain.tasks[1]] * 5)
+    evaluate = plain.model_copy(update={"tasks": tasks, "batch_per_gpu": 1})
+    spec = chain.specs["ev"].model_copy(update={"stage": "stopped", "evaluate": evaluate})
+
+    with started(chain.run, spec) as attempt:
+        attempt.wait_until(lambda: attempt.events("metric"))
+        attempt.send(signal.SIGTERM, ranks=[1])
+        attempt.wait()
+
+    assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == (
+        [75, 75],
+        "stopped",
+        0,
+    )
+    assert len(attempt.events("metric")) < len(tasks)
+    assert not attempt.folder.checkpoints.exists()

@@ -98,6 +98,9 @@ def test_attempt_after_a_truncated_checkpoint_begins_at_the_one_before(disturbed
 
     assert step_of(before) < step_of(newest)
     assert disturbed.resumed.story.first_step == step_of(before)
+    (told,) = disturbed.resumed.events("bad_checkpoint")
+    assert told.fields["path"] == str(newest)
+    assert "mp_rank_00_model_states.pt: 1000 bytes, the manifest says" in told.fields["reason"]
 
 
 def test_interrupted_run_has_the_losses_of_an_undisturbed_one(disturbed, chain):
@@ -117,11 +120,25 @@ def test_checkpoint_of_another_number_of_ranks_is_refused(disturbed, chain, run)
 
     attempt = run_stage(run, chain.specs["s1"], ranks=1)
 
-    assert (attempt.codes, attempt.story.outcome, attempt.story.message) == (
-        [1],
-        "failed",
-        f"ValueError: {newest}: written by 2 ranks, this job has 1; "
+    assert (attempt.codes, attempt.story.fault, attempt.story.message) == (
+        [93],
+        "deterministic",
+        f"{newest}: written by 2 ranks, this job has 1; "
         "give the stage the same nodes and tasks_per_node",
+    )
+
+
+def test_stage_none_of_whose_checkpoints_is_whole_does_not_start_over(disturbed, chain, run):
+    shutil.copytree(disturbed.copy_of_stopped, run.stage("s1").checkpoints)
+    for folder in checkpoint_folders(run.stage("s1").checkpoints):
+        (folder / "mp_rank_00_model_states.pt").unlink()
+
+    attempt = run_stage(run, chain.specs["s1"])
+
+    assert (attempt.codes, attempt.story.fault, attempt.story.first_step) == (
+        [93, 93],
+        "checkpoints",
+        None,
     )
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.stop import SIGNALS, StopFlag
+from jobs.stop import POLL_S, SIGNALS, StopFlag
 
 RANK = """
 import os, sys, time
@@ -39,7 +40,9 @@ os._exit(75)
 @pytest.fixture
 def flag() -> Iterator[StopFlag]:
     before = [signal.getsignal(number) for number in SIGNALS]
-    yield StopFlag()
+    made = StopFlag()
+    yield made
+    made.stay()
     for number, handler in zip(SIGNALS, before, strict=True):
         signal.signal(number, handler)
 
@@ -54,6 +57,82 @@ def test_signal_sets_the_flag_and_does_nothing_else(flag, number, name):
     os.kill(os.getpid(), number)
 
     assert flag.signal_name == name
+
+
+def test_signal_before_the_first_step_is_acted_on_in_another_thread(flag):
+    acted = threading.Event()
+    flag.listen()
+    flag.leave_early_with(acted.set)
+
+    assert not acted.is_set()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    assert acted.wait(timeout=60)
+
+
+def test_signal_that_came_before_anybody_was_to_act_on_it_is_acted_on(flag):
+    acted = threading.Event()
+    flag.listen()
+    os.kill(os.getpid(), signal.SIGUSR2)
+
+    flag.leave_early_with(acted.set)
+
+    assert acted.wait(timeout=60)
+
+
+def test_signal_is_acted_on_again_until_the_process_stays(flag):
+    calls = threading.Semaphore(0)
+    flag.listen()
+    flag.leave_early_with(calls.release)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    again = [calls.acquire(timeout=60) for _ in range(2)]
+    flag.stay()
+    calls.acquire(blocking=False)  # of a call that was under way
+
+    assert again == [True, True]
+    assert not calls.acquire(timeout=3 * POLL_S)
+    assert not flag.may_leave_early
+
+
+def test_signal_after_the_first_step_only_sets_the_flag(flag):
+    acted = threading.Event()
+    flag.listen()
+    flag.leave_early_with(acted.set)
+    flag.stay()
+
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    assert flag.signal_name == "SIGTERM"
+    assert not acted.wait(timeout=2 * POLL_S)
+
+
+WAITING = """
+import os, sys, time
+from datetime import timedelta
+from pathlib import Path
+import torch.distributed as dist
+from jobs.stop import StopFlag
+
+flag = StopFlag()
+flag.listen()
+flag.leave_early_with(lambda: os._exit(75))
+store = dist.TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False)
+Path(sys.argv[1]).touch()
+store.wait(["the other rank"], timedelta(seconds=300))
+"""
+
+
+def test_rank_that_waits_in_c_for_another_leaves_at_once(tmp_path):
+    listening = tmp_path / "listening"
+    with subprocess.Popen([sys.executable, "-c", WAITING, str(listening)]) as rank:
+        wait_for(listening)
+        began = time.monotonic()
+
+        rank.send_signal(signal.SIGTERM)
+
+        assert rank.wait(timeout=60) == 75
+        assert time.monotonic() - began < 10
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,21 @@
 
 import json
 import signal
+import time
 
 import pytest
 
-from jobs.contract.events import EventWriter, read_story
+from jobs.contract.events import EventWriter, read_events, read_story
 from jobs.contract.files import write_atomic
 from jobs.contract.manifest import Manifest, describe, write_manifest
 from jobs.contract.paths import AttemptKey
-from jobs.contract.spec import StageSpec
 from jobs.contract.task import StageTask
 from jobs.data.mixing import MixedOrder
 from jobs.distributed import Place
+from jobs.job import RefusedError
 from jobs.stop import StopFlag
-from jobs.task import Job, RefusedError, run_attempt
+from jobs.task import run_attempt
+from tests.jobs.paper import paper_job
 from tests.jobs.running import run_stage, started
 
 SEED = 42
@@ -31,6 +33,7 @@ def test_stage_is_refused_while_its_parent_is_not_done(material, run):
             "outcome": "refused",
             "code": 93,
             "message": "stage s1 has no valid final checkpoint",
+            "fault": "parents",
         }
     ]
 
@@ -47,6 +50,7 @@ def test_stage_is_refused_when_a_newer_submission_exists(material, run):
         "refused",
         "a newer submission than number 2 of this stage exists",
     )
+    assert attempt.story.fault == "fenced"
 
 
 def test_zombie_saves_nothing_and_ends_as_refused(material, run):
@@ -60,17 +64,41 @@ def test_zombie_saves_nothing_and_ends_as_refused(material, run):
     assert (attempt.codes, attempt.story.outcome, attempt.story.message) == (
         [93, 93],
         "refused",
-        "a newer submission took over before step 18 was saved",
+        "a newer submission than number 1 of this stage exists; step 18 is not saved",
     )
     assert not run.stage("s1").checkpoints.exists()
 
 
-def test_stop_before_the_first_step_needs_no_checkpoint(material, run):
+def test_stop_before_the_first_step_ends_every_rank_at_once(material, run):
     spec = material.spec("s1", **material.train("stage1", "train_pairs.json"))
 
     with started(run, spec) as attempt:
         attempt.wait_until_listening()
+        asked_at = time.time()
         attempt.send(signal.SIGTERM)
+        attempt.wait()
+
+    story = attempt.story
+    assert (attempt.codes, story.outcome, story.message) == (
+        [75, 75],
+        "stopped",
+        "stopped on a signal before the first step",
+    )
+    assert story.exit_at - asked_at < 5  # the imports to come take longer
+    assert [event.kind for event in read_events(attempt.folder.events_file(attempt.key))] == [
+        "begin",
+        "signal",
+        "exit",
+    ]
+    assert not run.stage("s1").checkpoints.exists()
+
+
+def test_stop_of_one_rank_before_the_first_step_is_agreed_on_there(material, run):
+    spec = material.spec("s1", **material.train("stage1", "train_pairs.json"))
+
+    with started(run, spec) as attempt:
+        attempt.wait_until_listening()
+        attempt.send(signal.SIGTERM, ranks=[1])
         attempt.wait()
 
     assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == (
@@ -78,7 +106,24 @@ def test_stop_before_the_first_step_needs_no_checkpoint(material, run):
         "stopped",
         0,
     )
+    assert attempt.events("step") == []
     assert not run.stage("s1").checkpoints.exists()
+
+
+def test_stacks_of_a_running_rank_are_written_down_and_it_goes_on(material, run):
+    spec = material.spec("s1", **material.train("stage1", "train_pairs.json", epochs=3))
+
+    with started(run, spec) as attempt:
+        stacks = [attempt.folder.stack_file(attempt.key, rank) for rank in range(2)]
+        attempt.wait_until(lambda: attempt.events("begin"))
+        attempt.send(signal.SIGUSR1, ranks=[0])
+        attempt.wait_until(lambda: "in run_task" in stacks[0].read_text())
+        attempt.wait_for("step", 1)
+        attempt.send(signal.SIGUSR1)
+        attempt.wait_until(lambda: "in train" in stacks[1].read_text())
+        attempt.wait()
+
+    assert (attempt.codes, attempt.story.outcome) == ([0, 0], "done")
 
 
 def with_broken_clips(material, folder, rows, broken):
@@ -107,6 +152,12 @@ def test_story_names_the_rank_that_failed_and_why(material, run, tmp_path):
     attempt = run_stage(run, material.spec("s1", **recipe))
 
     assert (attempt.codes, attempt.story.outcome) == ([1, 1], "failed")
+    assert (attempt.story.error, attempt.story.host) == ("TooManyBadClipsError", "127.0.0.1")
+    (seen_by_rank_0,) = attempt.events("exit")
+    assert (seen_by_rank_0.fields["lost_peer"], seen_by_rank_0.fields["fault"]) == (
+        True,
+        "hardware",
+    )
     assert attempt.story.message.startswith(
         "rank 1: TooManyBadClipsError: no sample of a micro-batch is readable; "
         "set 'with_broken': 1 of 1 clips are unreadable (allowed: 0%); first: broken.mp4"
@@ -116,13 +167,15 @@ def test_story_names_the_rank_that_failed_and_why(material, run, tmp_path):
 def test_unreadable_clips_are_left_out_until_they_are_too_many(material, run, tmp_path):
     first, _, third = batches(rows=48, global_batch=8, count=3)
     data = with_broken_clips(material, tmp_path, 48, broken=[first[2], third[0], third[5]])
-    recipe = material.train("stage1", "-", data=data, max_bad=0.1)
+    recipe = material.train("stage1", "-", data=data, max_bad=0.1, log_every_s=1e6)
 
     attempt = run_stage(run, material.spec("s1", **recipe), ranks=1)
 
     assert [event.fields["path"] for event in attempt.events("bad_clip")] == ["broken.mp4"]
     assert "left out broken.mp4 of set with_broken" in attempt.log(0)
     assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == ([1], "failed", 2)
+    # The second step is known although only the first was told.
+    assert [event.fields["step"] for event in attempt.events("step")] == [1]
     assert "set 'with_broken': 3 of 24 clips are unreadable (allowed: 10%)" in attempt.story.message
 
 
@@ -137,13 +190,6 @@ def test_ranks_stay_in_step_when_one_of_them_leaves_out_a_clip(material, run, tm
     assert "left out broken.mp4 of set with_broken" in attempt.log(1)
 
 
-def job_of(run, **starts_from) -> Job:
-    """A rank's view of an attempt of stage `s2`."""
-    spec = StageSpec(run_id="r", stage="s2", model={"preset": "tiny"}, **starts_from)
-    place = Place(AttemptKey("1", 0), 0, 0, 1, ("n1",))
-    return Job(StageTask(run.root, "s2", 1, "t"), spec, run, place, StopFlag(), None)
-
-
 def mark_done(run, *, weights):
     """The final checkpoint of stage `s1`, with one file."""
     folder = run.stage("s1").checkpoint(5, final=True)
@@ -156,19 +202,19 @@ def mark_done(run, *, weights):
 def test_stage_starts_from_the_final_weights_of_another(run):
     weights = mark_done(run, weights="weights")
 
-    assert job_of(run, init_from="s1").required_weights() == weights
+    assert paper_job(run, "s2", init_from="s1").required_weights() == weights
 
 
 def test_stage_that_cannot_start_from_nothing_is_refused(run):
     with pytest.raises(RefusedError, match=r"^stage s2: needs a stage to start from; add `needs`$"):
-        job_of(run).required_weights()
+        paper_job(run, "s2").required_weights()
 
 
 def test_stage_is_refused_where_the_one_to_start_from_kept_no_weights(run):
     mark_done(run, weights=None)
 
     with pytest.raises(RefusedError, match=r"^stage s2: no final weights of stage s1$"):
-        job_of(run, init_from="s1").initial_weights()
+        paper_job(run, "s2", init_from="s1").initial_weights()
 
 
 @pytest.mark.parametrize("text", [None, "{", "{}"])
@@ -184,5 +230,5 @@ def test_unreadable_specification_is_refused_with_an_event(run, text):
 
     events.close()
     story = read_story(folder.events_file(key))
-    assert (code, story.outcome, story.exit_code) == (93, "refused", 93)
+    assert (code, story.outcome, story.fault) == (93, "refused", "deterministic")
     assert story.message.startswith("spec.json: ")

@@ -8,7 +8,7 @@ import torch
 from jobs.contract.events import read_events
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import Train
-from jobs.task import RefusedError
+from jobs.job import RefusedError
 from jobs.trainer import check_loss, deepspeed_config, language_model_dtype
 from tests.jobs.running import run_stage
 

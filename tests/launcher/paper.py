@@ -70,3 +70,6 @@ class Paper:
 
     def num_nodes(self, partition: str | None) -> int | None:  # noqa: ARG002 - there is one
         return 4
+
+    def starts_at(self, slurm_id: str) -> float | None:  # noqa: ARG002 - nobody knows
+        return None

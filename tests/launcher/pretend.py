@@ -165,3 +165,6 @@ class Pretending:
 
     def num_nodes(self, partition: str | None) -> int | None:
         return self.cluster.num_nodes(partition)
+
+    def starts_at(self, slurm_id: str) -> float | None:
+        return self.cluster.starts_at(slurm_id)

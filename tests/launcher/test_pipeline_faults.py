@@ -6,7 +6,8 @@ from launcher.errors import UsageError
 from launcher.pipeline import load_pipeline
 from tests.launcher.pipelines import GOOD, faults
 
-STAGE_KEYS = "needs, reuse, train, evaluate, expect, cluster, init_from, resumable"
+KINDS = "reuse, train, evaluate, command"
+STAGE_KEYS = f"needs, {KINDS}, expect, cluster, init_from, resumable, requeue"
 
 
 def swapped(old, new):
@@ -23,7 +24,7 @@ def swapped(old, new):
             "stages:",
             "requeue: {failure: 1}\nstages:",
             "7: requeue.failure: unknown key; did you mean 'failures'? "
-            "known: no_progress, failures",
+            "known: no_progress, failures, storm, max_gpu_hours, deadline, hang",
         ),
         (
             "  nodes: 2",
@@ -99,12 +100,12 @@ def swapped(old, new):
         (
             "    reuse: weights/first.pth",
             "    resumable: true",
-            "8: stages.first: does nothing; give one of reuse, train, evaluate",
+            f"8: stages.first: does nothing; give one of {KINDS}",
         ),
         (
             "    needs: [second]",
             "    needs: [second]\n    reuse: x.pth",
-            "20: stages.third: gives reuse and evaluate; give one of reuse, train, evaluate",
+            f"20: stages.third: gives reuse and evaluate; give one of {KINDS}",
         ),
         (
             "    reuse: weights/first.pth",

@@ -10,15 +10,16 @@ STORM_S = 1800.0
 BACK_OFF_S = (60.0, 300.0, 1200.0)
 KIND_LIMIT = 3
 """How often in a row an attempt may end in the same way that the nodes are to blame for."""
-_HOUR_S = 3600.0
 _RESUME = "then: launcher resume"
+_NEVER_BEGAN = ("parents-not-done", "launch-failed")
+"""Rules about attempts that had their nodes and did nothing with them."""
 
 
 def checked(s: Situation, wanted: Decision) -> Decision:
     """The decision to submit again, or what stands against it."""
     if wanted.action is not Action.RESUBMIT:
         return wanted
-    against = _forbidden(s) or limit_reached(s) or no_progress(s)
+    against = _forbidden(s, wanted) or limit_reached(s) or no_progress(s)
     if against is not None:
         return against
     if s.intent == "hold":
@@ -29,8 +30,9 @@ def checked(s: Situation, wanted: Decision) -> Decision:
     return storm(s, wanted)
 
 
-def _forbidden(s: Situation) -> Decision | None:
-    if not s.resumable and s.end is not None and s.end.started:
+def _forbidden(s: Situation, wanted: Decision) -> Decision | None:
+    began = s.end is not None and s.end.started and wanted.rule not in _NEVER_BEGAN
+    if not s.resumable and began:
         return fail(
             "not-resumable", "it was interrupted, and `resumable: false` says it cannot continue"
         )
@@ -46,12 +48,15 @@ def _forbidden(s: Situation) -> Decision | None:
 def limit_reached(s: Situation) -> Decision | None:
     """What the run as a whole may use is used up."""
     if s.deadline_at is not None and s.now >= s.deadline_at:
-        return hold("deadline", "the run's deadline (requeue.deadline) has passed")
+        return hold(
+            "deadline",
+            "the run's deadline (requeue.deadline) has passed: submit it again with a later one",
+        )
     if s.max_gpu_hours is not None and s.gpu_hours >= s.max_gpu_hours:
         return hold(
             "gpu-hours",
             f"the run has used {s.gpu_hours:.1f} of {s.max_gpu_hours:.1f} GPU-hours "
-            "(requeue.max_gpu_hours)",
+            "(requeue.max_gpu_hours): submit it again with more",
         )
     return None
 
@@ -97,8 +102,17 @@ def same_failures(s: Situation) -> int:
 
 
 def ended_so_in_a_row(s: Situation, kind: str, *, in_vain: bool = False) -> int:
-    """How many of the last attempts ended in this way; `in_vain`: without a newer checkpoint."""
-    return _trailing(s.past, lambda past: past.kind == kind and not (in_vain and past.progress > 0))
+    """How many of the last attempts ended in this way; `in_vain`: without a newer checkpoint.
+
+    Those count as well that never had nodes: an end that comes before them would be tried for ever.
+    """
+    count = 0
+    for past in reversed(s.past):
+        if past.kind == kind and not (in_vain and past.progress > 0):
+            count += 1
+        elif past.started_at is not None:
+            break
+    return count
 
 
 def back_off(s: Situation, wanted: Decision, failures: int) -> Decision:

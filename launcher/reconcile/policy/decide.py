@@ -68,7 +68,7 @@ def _decide_done(s: Situation) -> Decision:
         return hold(
             "integrity",
             f"it is done although {missing} is not: its result must not be trusted, and nothing "
-            "that needs it goes on until somebody has looked",
+            "that needs it goes on until somebody has looked, then: launcher resume",
         )
     sentence = "its final checkpoint is there and whole"
     waits = s.queued is not None and s.queued.meaning is not Meaning.RUNNING

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from jobs.contract.exits import REFUSED
 from launcher.cluster.states import Ending
 from launcher.reconcile.policy import budgets
 from launcher.reconcile.policy.decision import (
@@ -36,20 +37,17 @@ def _settling(s: Situation) -> Decision:
     return resubmit("lost", "its job is gone, and nobody says how it ended")
 
 
-def _by_the_parents(s: Situation, end: End) -> Decision | None:
+def _by_the_parents(_: Situation, end: End) -> Decision | None:
     if end.outcome == "refused" and end.fault == "parents":
         return resubmit("parents-not-done", "it started before its parents were done, and refused")
-    was_never_run = end.ending is Ending.CANCELLED and not end.started
-    if was_never_run and end.by != "self" and not s.parents_done and not s.intent:
-        return resubmit(
-            "dependency-cancelled", "it was cancelled because a parent had not succeeded"
-        )
     return None
 
 
 def _hang(s: Situation, end: End) -> Decision | None:
     if s.intent != "hang":
         return None
+    if budgets.ended_so_in_a_row(s, "hang", in_vain=True) > budgets.KIND_LIMIT:
+        return hold("hang-again", f"it hung again and again, and left nothing new; {_RESUME}")
     decision = resubmit("hang", "it hung and was ended", avoid=end.host)
     return replace(decision, cause="hang")
 
@@ -57,9 +55,15 @@ def _hang(s: Situation, end: End) -> Decision | None:
 def _cancelled(s: Situation, end: End) -> Decision | None:
     if end.ending is not Ending.CANCELLED:
         return None
-    if end.by == "other":
-        return hold("cancelled-by-other", f"cancelled by another user; ask why, {_RESUME}")
-    if end.by == "unknown" and s.keeps_accounts and s.unseen_s < SETTLING_S:
+    if end.by == "slurm" and not end.started and not s.intent:
+        # Measured on 22.05: accounting names no user where a dependency ended a job.
+        return resubmit(
+            "dependency-cancelled", "it was cancelled because a parent had not succeeded"
+        )
+    if end.by in ("other", "slurm"):
+        who = "another user" if end.by == "other" else "Slurm, which names no user"
+        return hold("cancelled-by-other", f"cancelled by {who}; ask why, {_RESUME}")
+    if end.by == "unknown" and s.unseen_s < SETTLING_S:
         return nothing("who-cancelled", "cancelled; by whom, accounting has not said yet")
     return cancelled("cancelled-by-user", "cancelled by its user")
 
@@ -83,6 +87,10 @@ def _unfinished(s: Situation, end: End) -> Decision | None:
     """It ended well in its own or in Slurm's eyes, and its result is not there."""
     if end.outcome != "done" and (end.outcome or end.ending is not Ending.COMPLETED):
         return None
+    if not s.parents_done:
+        return hold(
+            "integrity", f"it ended well although its parents are not done: look at it, {_RESUME}"
+        )
     if end.progress > 0:
         return resubmit("completed-unfinished", "it ended well before it was done")
     return _again_or_fail(
@@ -103,11 +111,13 @@ def _out_of_memory(s: Situation, end: End) -> Decision | None:
 
 def _refused(_: Situation, end: End) -> Decision | None:
     if end.fault == "checkpoints":
-        return hold("checkpoints-damaged", end.message or "none of its checkpoints is whole")
+        said = end.message or "none of its checkpoints is whole"
+        return hold("checkpoints-damaged", f"{said}; {_RESUME}")
     if end.fault == "fenced":
         return resubmit("fenced", "a newer submission had taken over, and is not there")
-    if end.outcome == "refused":
-        return fail("refused", end.message or "it refuses to run (exit 93)")
+    # A full disk may keep it from telling why.
+    if end.outcome == "refused" or (end.outcome is None and end.exit_code == REFUSED):
+        return fail("refused", end.message or f"it refuses to run (exit {REFUSED})")
     if end.fault == "deterministic":
         return fail("deterministic", f"it would fail again: {end.message}")
     return None

@@ -6,6 +6,7 @@ from launcher.reconcile.policy.budgets import limit_reached, no_progress
 from launcher.reconcile.policy.decision import Action, Decision, cancelled, hold, nothing
 from launcher.reconcile.policy.situation import Queued, Situation
 
+_RESUME = "then: launcher resume"
 _GAVE_UP = (StageState.FAILED, StageState.HELD)
 
 
@@ -34,7 +35,7 @@ def _decide_running(s: Situation, queued: Queued) -> Decision:
         return Decision(
             rule=limit.rule,
             action=Action.STOP,
-            sentence=f"{limit.sentence}: it saves and is held then",
+            sentence=f"{limit.sentence}; it saves and is held then",
             state=StageState.RUNNING,
         )
     return nothing("runs", "", StageState.RUNNING)
@@ -77,7 +78,9 @@ def _decide_held(s: Situation, queued: Queued) -> Decision:
             sentence="Slurm could not start it and held it: released, once",
             state=StageState.PENDING,
         )
-    return hold("launch-failed-again", "Slurm could not start it twice; ask for the nodes' health")
+    return hold(
+        "launch-failed-again", f"Slurm could not start it twice; see to its nodes, {_RESUME}"
+    )
 
 
 def _rewired(s: Situation, queued: Queued) -> Decision | None:

@@ -7,7 +7,7 @@ from typing import Literal
 from db.states import StageState
 from launcher.cluster.states import Ending, Meaning
 
-By = Literal["", "self", "other", "unknown"]
+By = Literal["", "self", "other", "slurm", "unknown"]
 DONE_STATES = (StageState.DONE, StageState.REUSED)
 
 
@@ -91,7 +91,7 @@ class End:
 
     Attributes:
         ending: By Slurm's word; None: Slurm does not say (yet).
-        by: Who cancelled it; "unknown": Slurm does not say.
+        by: Who cancelled it; "slurm": accounting names no user; "unknown": it has not said.
         outcome: What the job itself said at last: done, stopped, failed, refused; None: nothing.
         fault: The kind of fault that it named, see `jobs.contract.events`.
         error: The exception's name.

@@ -73,7 +73,7 @@ def test_story_of_a_stopped_attempt_says_where_it_was_and_what_is_safe(path):
         ("begin", BEGIN),
         ("started", STARTED),
         ("step", {"step": 120, "epoch": 1, "loss": 2.5, "step_s": 0.8}),
-        ("checkpoint", {"step": 120, "bytes": 7, "final": False}),
+        ("checkpoint", {"step": 120, "bytes": 7, "save_s": 3.5, "final": False}),
         ("signal", {"name": "SIGTERM"}),
         ("exit", {"outcome": "stopped", "code": 75, "step": 120, "message": "at step 120"}),
     )
@@ -88,6 +88,7 @@ def test_story_of_a_stopped_attempt_says_where_it_was_and_what_is_safe(path):
         loss=2.5,
         step_s=0.8,
         saved_step=120,
+        save_s=3.5,
         outcome="stopped",
         exit_code=75,
         message="at step 120",
@@ -152,3 +153,66 @@ def test_fault_of_another_attempt_explains_nothing(path):
     write(path.with_name("812.1.rank-00003.jsonl"), ("exit", {"outcome": "failed", "message": ""}))
 
     assert read_story(path).outcome is None
+
+
+def test_story_of_a_failed_attempt_says_what_kind_of_fault_it_was_and_where(path):
+    told = {"message": "OSError: no disk", "error": "OSError", "fault": "hardware", "host": "n2"}
+    write(path, ("exit", {"outcome": "failed", "code": 1, "step": 7, "lost_peer": False} | told))
+
+    story = read_story(path)
+
+    assert {name: getattr(story, name) for name in told} == told
+    assert story.last_step == 7
+
+
+def end(message, **fields):
+    """How a rank tells that it failed."""
+    usual = {"outcome": "failed", "code": 1, "fault": "", "lost_peer": False}
+    return ("exit", usual | {"message": message} | fields)
+
+
+def test_own_fault_of_rank_0_explains_the_end_when_the_others_only_saw_it_go(path):
+    write(path, end("KeyError: 'x'", fault="deterministic", host="n1"))
+    for rank in (1, 2):
+        own = path.with_name(f"812.0.rank-{rank:05d}.jsonl")
+        write(own, end("closed by peer", fault="hardware", lost_peer=True))
+
+    story = read_story(path)
+
+    assert (story.message, story.fault, story.host) == ("KeyError: 'x'", "deterministic", "n1")
+
+
+def test_fault_comes_before_those_who_saw_its_rank_go_whatever_the_clocks_say(path):
+    write(path, end("closed by peer", fault="hardware", lost_peer=True))
+    write(path.with_name("812.0.rank-00001.jsonl"), end("gone", lost_peer=True))
+    write(path.with_name("812.0.rank-00002.jsonl"), end("OutOfMemoryError: 80 GiB", host="n3"))
+
+    story = read_story(path)
+
+    assert (story.message, story.host) == ("rank 2: OutOfMemoryError: 80 GiB", "n3")
+
+
+def test_first_who_saw_a_rank_go_is_believed_when_that_rank_died_silently(path):
+    write(path, end("closed by peer", fault="hardware", lost_peer=True))
+    write(path.with_name("812.0.rank-00001.jsonl"), end("gone", lost_peer=True))
+
+    story = read_story(path)
+
+    assert (story.message, story.fault, story.host) == ("closed by peer", "hardware", None)
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (("requeued", {}), (None, None)),
+        (("not_requeued", {"word": "COMPLETING"}), (None, "COMPLETING")),
+        (("requeue_failed", {"message": "scontrol: disabled"}), ("scontrol: disabled", None)),
+    ],
+)
+def test_story_of_a_stopped_attempt_says_whether_it_put_itself_back(path, event, words):
+    write(path, ("exit", {"outcome": "stopped", "code": 75, "step": 4, "message": ""}), event)
+
+    story = read_story(path)
+
+    assert (story.outcome, story.last_step) == ("stopped", 4)
+    assert (story.requeue_error, story.requeue_word) == words

@@ -1,0 +1,149 @@
+"""One attempt of a foreign program: rank 0 leads, the other ranks follow.
+
+All ranks run their own process of the program. Rank 0 alone chooses the checkpoint to go on
+from, watches those that are saved, tells the events and says how the attempt has ended.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+from jobs.command.failure import PeerFailedError
+from jobs.command.guardian import adopt_orphans
+from jobs.command.lead import Lead
+from jobs.command.peers import Ending, Peers, Start
+from jobs.command.process import Ended, Process
+from jobs.command.surroundings import Surroundings
+from jobs.contract.manifest import done_marker
+from jobs.job import Job, RefusedError, StoppedError
+
+_START_LIMIT_S: Final = 3600.0
+_END_LIMIT_S: Final = 3600.0
+"""How long rank 0 may read checkpoints while the others wait."""
+_STRAGGLER_S: Final = 120.0
+"""How long the first rank that has ended waits for the others; Slurm waits as long."""
+
+
+def run(job: Job) -> None:
+    """Runs the stage's program on this rank.
+
+    Raises:
+        RefusedError: It cannot run here, or says itself that it must not run again.
+        StoppedError: It was told to end, or says itself that it has been.
+        Exception: It failed; the class is called as the program's own error was.
+    """
+    command = job.spec.command
+    if command is None:
+        raise RefusedError(f"stage {job.spec.stage}: its specification has no `command`")
+    adopt_orphans()  # should the guardian be killed, what it looked after is ours
+    around = Surroundings(job, command)
+    around.checkpoints.mkdir(parents=True, exist_ok=True)
+    place = job.place
+    peers = Peers(job.folder.root / "ranks" / str(place.attempt), place.rank, place.world_size)
+    if place.rank:
+        _follow(job, around, peers)
+    else:
+        _lead(job, around, peers)
+
+
+def _lead(job: Job, around: Surroundings, peers: Peers) -> None:
+    try:
+        step = _run_first(job, around, peers)
+    except StoppedError as stopped:
+        peers.conclude(Ending("stopped", stopped.step or 0))
+        raise
+    except RefusedError as refused:
+        peers.conclude(Ending("refused", text=str(refused), fault=refused.fault))
+        raise
+    except Exception as error:
+        peers.conclude(Ending("failed", text=str(error)))
+        raise
+    peers.conclude(Ending("done", step))
+
+
+def _run_first(job: Job, around: Surroundings, peers: Peers) -> int:
+    """Runs rank 0's part; gives the step of the final checkpoint."""
+    done = done_marker(job.folder.checkpoints, digests=False)
+    if done is not None:  # the last attempt had only to say so
+        return done[1].step
+    _check_surroundings(around)
+    lead = Lead(job, around)
+    resume = lead.choose_checkpoint()
+    if job.stop.signal_name is not None:
+        raise StoppedError(lead.first_step or None)
+    lead.attend()
+    process = Process(job, around, peers, resume)
+    peers.start(Start(None if resume is None else str(resume), lead.first_step))
+    ended = process.see_through(lambda: lead.look(process.tail))
+    peers.report(ended.ending)
+    together = _all_together(job, peers, ended, process)
+    return lead.conclude(together, process.tail, process.stopping.ends_at)
+
+
+def _all_together(job: Job, peers: Peers, own: Ended, process: Process) -> Ended:
+    """How the program ended, all ranks taken together."""
+    if own.ending.outcome in ("failed", "refused"):
+        return own
+    kill_at = process.stopping.kill_at
+    limit_s = _STRAGGLER_S if kill_at is None else kill_at + 1 - time.monotonic()
+    reports = peers.wait_for_reports(limit_s)
+    of = {ending.outcome: rank for rank, ending in sorted(reports.items(), reverse=True)}
+    if "failed" in of:
+        error = PeerFailedError(f"the program of rank {of['failed']} failed")
+        return Ended(Ending("failed", text=str(error)), error)
+    if "refused" in of:
+        return Ended(reports[of["refused"]])
+    if "stopped" in of:
+        return Ended(reports[of["stopped"]], at_rest=own.at_rest)
+    missing = set(range(job.place.world_size)) - reports.keys()
+    if missing:
+        error = PeerFailedError(f"the program of rank {min(missing)} did not end with the others")
+        return Ended(Ending("failed", text=str(error)), error)
+    return own
+
+
+def _follow(job: Job, around: Surroundings, peers: Peers) -> None:
+    """Runs another rank's part, and ends as rank 0 does."""
+    start = peers.wait_for(lambda: peers.first_word, _START_LIMIT_S)
+    if not isinstance(start, Start):
+        _end_as(start)
+        return
+    job.reached.step = start.step
+    resume = None if start.resume is None else Path(start.resume)
+    try:
+        _check_surroundings(around)
+        ended = Process(job, around, peers, resume).see_through(lambda: None)
+    except RefusedError as refused:
+        ended = Ended(Ending("refused", text=str(refused), fault=refused.fault))
+    peers.report(ended.ending)
+    if ended.error is not None:
+        raise ended.error
+    _end_as(peers.wait_for(lambda: peers.ending, _END_LIMIT_S))
+
+
+def _end_as(ending: Ending | None) -> None:
+    """Ends this rank as rank 0 says that the attempt has ended."""
+    if ending is None:
+        raise PeerFailedError("rank 0 says nothing more")
+    if ending.outcome == "stopped":
+        raise StoppedError(ending.step)
+    if ending.outcome == "refused":
+        raise RefusedError(ending.text, fault=ending.fault)
+    if ending.outcome == "failed":
+        raise PeerFailedError(f"the program of another rank failed: {ending.text}")
+
+
+def _check_surroundings(around: Surroundings) -> None:
+    """Refuses what can never start."""
+    cwd, program = around.command.cwd, around.arguments(None)[0]
+    if not cwd.is_dir():
+        raise RefusedError(f"{cwd}: no such folder here; correct command.cwd")
+    path = around.environment(None, os.environ).get("PATH")
+    found = str(cwd / program) if "/" in program else program
+    if shutil.which(found, path=path) is None:
+        raise RefusedError(
+            f"{program}: no such program here; correct command.argv, or put its folder on the "
+            "PATH by cluster.setup"
+        )

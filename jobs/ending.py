@@ -1,0 +1,115 @@
+"""How a rank's attempt ends: told in events, waited for, and put back into the queue.
+
+Order of a stop: all ranks have saved, rank 0 tells the exit, all meet once more, rank 0 asks
+Slurm to requeue the job (which kills the ranks that are left), all exit with 75.
+"""
+
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+from jobs.contract import exits
+from jobs.contract.events import EventWriter, read_events
+from jobs.faults import fault_of
+from jobs.job import Job, StoppedError
+from jobs.requeue import requeue
+
+
+def end_stopped(job: Job, stopped: StoppedError) -> int:
+    """Tells the stop, waits until no rank has anything to lose, and requeues; gives the code."""
+    job.tell("signal", name=job.stop.signal_name)
+    code = end(job, "stopped", exits.STOPPED, str(stopped), step=stopped.step)
+    job.stop.wait_for_all()
+    _requeue(job)
+    return code
+
+
+def end_failed(job: Job, error: Exception) -> int:
+    """Tells what went wrong, in this rank's own file where it is not rank 0; gives the code."""
+    traceback.print_exc()
+    if job.stop.may_leave_early and job.stop.signal_name is not None and job.place.rank:
+        # Rank 0 left before the first step, and this rank saw it go.
+        return exits.STOPPED
+    zombie = _zombie_of(job)
+    if zombie is not None:
+        return end(job, "refused", exits.REFUSED, zombie, fault="fenced")
+    fault, name = fault_of(error), type(error).__name__
+    return end(
+        job,
+        "failed",
+        1,
+        f"{name}: {error}",
+        step=job.reached.step,
+        error=name,
+        fault=fault.kind,
+        lost_peer=fault.lost_peer,
+        host=None if fault.lost_peer else job.place.host,
+    )
+
+
+def _zombie_of(job: Job) -> str | None:
+    """Who has taken over, where that can be read: a disk that fails has just been reported."""
+    try:
+        return job.taken_over()
+    except (OSError, ValueError):
+        return None
+
+
+def end(job: Job, outcome: str, code: int, message: str, **fields: object) -> int:
+    """Tells how this rank ends, and gives the code."""
+    job.stop.stay()
+    return _tell_end(job, outcome, code, message, **fields)
+
+
+def _tell_end(job: Job, outcome: str, code: int, message: str, **fields: object) -> int:
+    print(f"{job.spec.stage}: {outcome} {message}".rstrip(), flush=True)  # noqa: T201 - the rank's log
+    told: dict[str, object] = {"outcome": outcome, "code": code, "message": message}
+    told |= {name: value for name, value in fields.items() if value is not None}
+    if job.events is not None:
+        job.tell("exit", **told)
+    elif outcome in ("failed", "refused"):
+        _tell_own_fault(job, told)
+    return code
+
+
+def _tell_own_fault(job: Job, told: dict[str, object]) -> None:
+    """Rank 0 only sees that a peer is gone; why, the failing rank tells in a file of its own."""
+    rank = job.place.rank
+    writer = EventWriter(job.folder.events_file(job.place.attempt, rank))
+    writer.write("exit", **told)
+    writer.close()
+
+
+def leave_early(job: Job) -> None:
+    """Ends the process on a signal before the first step; called in another thread.
+
+    Rank 0 decides and tells. The others would wait for it in vain: they leave when its event
+    file says that it has left.
+    """
+    if job.place.rank == 0:
+        stopped = StoppedError(None)
+        job.tell("signal", name=job.stop.signal_name)
+        code = _tell_end(job, "stopped", exits.STOPPED, str(stopped), step=job.reached.step)
+        _requeue(job)
+        leave(code)
+    told = read_events(job.folder.events_file(job.place.attempt))
+    if any(event.kind == "exit" for event in told):
+        leave(exits.STOPPED)
+
+
+def _requeue(job: Job) -> None:
+    """Puts the job back into Slurm's queue, on rank 0."""
+    if job.place.rank or not job.place.on_slurm or not job.spec.resumable:
+        return
+    answer = requeue(job.place.attempt.slurm_id)
+    print(f"{job.spec.stage}: {answer}", flush=True)  # noqa: T201 - the rank's log
+    job.tell(answer.kind, **answer.fields)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process with this code, whatever else it would do on its way out."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: libraries' exit hooks can hang or turn the code into another one.
+    os._exit(code)

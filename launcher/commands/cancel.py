@@ -1,0 +1,38 @@
+"""`launcher cancel`: ends stages for good, with everything that needs them."""
+
+import argparse
+import sys
+
+from launcher.commands.arguments import add_stage_arguments
+from launcher.commands.steering import steer
+from launcher.errors import UsageError
+from launcher.runs import find_run, open_ledger
+
+DESCRIPTION = """\
+  launcher cancel stage3
+  launcher cancel --run demo-2026 --yes
+
+Ends the jobs of stages (all of the run without a name), and of everything that needs them. They are
+not tried again. Checkpoints stay: `launcher resume` goes on from them.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `launcher cancel`."""
+    parser.description = DESCRIPTION
+    add_stage_arguments(parser, several=True)
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Cancels the stages, after asking where somebody can answer."""
+    run_id = find_run(open_ledger(args.runs), args.run).id
+    what = ", ".join(args.stages) or "all stages"
+    if not args.yes and sys.stdin.isatty():
+        answer = input(f"cancel {what} of run {run_id}? [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
+            raise UsageError("nothing was cancelled")
+    args.run = run_id  # a newer run may have begun meanwhile
+    return steer(
+        args, lambda steering: steering.cancel(args.stages), "next: launcher resume, if need be"
+    )

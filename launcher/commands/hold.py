@@ -1,0 +1,25 @@
+"""`launcher hold`: keeps stages from starting."""
+
+import argparse
+
+from launcher.commands.arguments import add_stage_arguments
+from launcher.commands.steering import steer
+
+DESCRIPTION = """\
+  launcher hold stage3
+  launcher hold --run demo-2026
+
+Keeps stages from starting. One that runs saves, leaves its nodes, and is held then. Nothing is
+lost; `launcher resume` lets them go on.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `launcher hold`."""
+    parser.description = DESCRIPTION
+    add_stage_arguments(parser, several=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Holds the stages."""
+    return steer(args, lambda steering: steering.hold(args.stages), "next: launcher resume")

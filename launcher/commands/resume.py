@@ -1,0 +1,25 @@
+"""`launcher resume`: lets stages go on that were held, have failed or were cancelled."""
+
+import argparse
+
+from launcher.commands.arguments import add_stage_arguments
+from launcher.commands.steering import steer
+
+DESCRIPTION = """\
+  launcher resume
+  launcher resume stage2 --run demo-2026
+
+Lets stages go on that were held, have failed or were cancelled: from their newest checkpoint, with
+all earlier attempts forgiven. A cancelled stage brings back the children that were cancelled.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `launcher resume`."""
+    parser.description = DESCRIPTION
+    add_stage_arguments(parser, several=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Resumes the stages."""
+    return steer(args, lambda steering: steering.resume(args.stages), "next: launcher status")

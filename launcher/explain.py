@@ -1,0 +1,113 @@
+"""Why a stage stands where it does, from what a pass would see and decide."""
+
+import time
+from collections.abc import Sequence
+
+from db.schema import Attempt
+from launcher.cluster.base import Cluster
+from launcher.cluster.reasons import in_words
+from launcher.cluster.states import Meaning
+from launcher.reconcile.history import merged
+from launcher.reconcile.judge import Judged
+from launcher.reconcile.policy import Action
+
+_NEXT = {
+    Action.NOTHING: "nothing has to be done",
+    Action.DONE: "nothing has to be done",
+    Action.FAIL: "it is given up; launcher resume tries again",
+    Action.HOLD: "it stays so until launcher resume",
+    Action.CANCEL: "it stays cancelled; launcher resume takes it up again",
+}
+
+
+def explain(
+    judged: Judged, run: Sequence[Judged], cluster: Cluster, *, now: float, no_answer: str
+) -> dict[str, str]:
+    """Sentences by what they are about; empty where there is nothing to say.
+
+    Args:
+        judged: The stage.
+        run: All stages of its run.
+        cluster: Asked when a waiting job is expected to start.
+        now: Unix seconds.
+        no_answer: Who did not answer, in words.
+    """
+    facts, decision = judged.facts, judged.decision
+    stage = facts.stage
+    state = decision.state or stage.state
+    return {
+        "stage": f"{stage.stage} of run {stage.run_id}: {state}",
+        "slurm": no_answer or _queue(judged),
+        "expected_start": _start(judged, cluster),
+        "parents": _parents(judged, run),
+        "last_attempt": _last(judged),
+        "checkpoint": _checkpoint(judged),
+        "rule": f"{decision.rule}: {decision.sentence}" if decision.sentence else decision.rule,
+        "why": stage.why or "" if decision.rule == "over" else "",
+        "next": _next(judged, now),
+    }
+
+
+def _queue(judged: Judged) -> str:
+    queued, facts = judged.facts.situation.queued, judged.facts
+    if queued is None:
+        return f"job {facts.slurm_id} is not in the queue" if facts.slurm_id else "it has no job"
+    if queued.meaning is Meaning.RUNNING:
+        return f"job {facts.slurm_id} runs ({queued.word})"
+    return f"job {facts.slurm_id} waits: {in_words(queued.reason) or queued.word}"
+
+
+def _start(judged: Judged, cluster: Cluster) -> str:
+    queued, slurm_id = judged.facts.situation.queued, judged.facts.slurm_id
+    if queued is None or slurm_id is None or queued.meaning is not Meaning.PENDING:
+        return ""
+    at = cluster.starts_at(slurm_id)
+    return "Slurm does not say" if at is None else _moment(at)
+
+
+def _parents(judged: Judged, run: Sequence[Judged]) -> str:
+    states = {e.facts.stage.stage: e.decision.state or e.facts.stage.state for e in run}
+    return ", ".join(f"{name} {states.get(name, '?')}" for name in judged.facts.stage.needs)
+
+
+def _last(judged: Judged) -> str:
+    attempts = merged(judged.facts.stage.attempts, judged.facts.attempts)
+    ended = [attempt for attempt in attempts if attempt.ended_at is not None]
+    if not ended:
+        return ""
+    last = ended[-1]
+    told = [text for text in (last.cause, last.message) if text]
+    gained = f"{last.steps_gained or 0} steps gained, {last.steps_lost or 0} lost"
+    ran = f"after {(last.wall_clock_s or 0.0) / 60:.1f} min"
+    why = ": ".join(told) or "it ended well"
+    return f"number {len(ended)}, {why}, {ran}; {gained}; by {_evidence(last)}"
+
+
+def _evidence(last: Attempt) -> str:
+    """What the end rests on."""
+    found = [f"Slurm's word {last.state}"] if last.state else []
+    if last.exit_kind:
+        found.append(f"the job's own last event ({last.exit_kind}, code {last.exit_code})")
+    return " and ".join(found) or "no evidence"
+
+
+def _checkpoint(judged: Judged) -> str:
+    seen = judged.facts.checkpoints
+    valid = [each for each in seen if not each.faults]
+    damaged = len(seen) - len(valid)
+    told = f"step {valid[0].manifest.step} is whole" if valid else ""
+    bad = f"{damaged} damaged" if damaged else ""
+    return ", ".join(text for text in (told, bad) if text)
+
+
+def _next(judged: Judged, now: float) -> str:
+    decision = judged.decision
+    if decision.not_before is not None and decision.not_before > now:
+        return f"{decision.action} at {_moment(decision.not_before)}, by the first pass after that"
+    if decision.rule in ("settling", "who-cancelled", "looks-for-job", "lost-but-alive"):
+        return "the next passes look again"
+    return _NEXT.get(decision.action, f"{decision.action}, by the next pass (launcher requeue)")
+
+
+def _moment(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

@@ -1,0 +1,167 @@
+"""Stages for what goes wrong, with the real frame of a job around them: `jobs.task.run_task`.
+
+They count instead of training. `Sliced` needs no torch: the real fence, signals, stack files,
+events and checkpoints. `Kept` saves through the real `jobs.keeper` as well.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from jobs.contract.manifest import Manifest, describe, newest_valid
+from jobs.contract.task import StageTask
+from jobs.ending import end, leave
+from jobs.job import Job, RefusedError, StoppedError
+from jobs.store import aside_of, commit
+from jobs.task import run_task
+from launcher.cluster.base import JobRequest
+from tests.launcher.pretend import Pretending
+
+Stage = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Sliced:
+    """Counts to `steps`, in so many attempts as it takes.
+
+    Attributes:
+        task: Whose place it takes.
+        steps: To do in all.
+        step_s: Seconds each.
+        every: Steps between two checkpoints.
+        slice_steps: After so many steps an attempt stops as if it had been told to, and cannot
+            put itself back into the queue: there is no `scontrol` in its container.
+    """
+
+    task: StageTask
+    steps: int = 4
+    step_s: float = 0.02
+    every: int = 2
+    slice_steps: int = 1000
+
+    def __call__(self) -> None:
+        run_task(self.task, self.count)
+
+    def count(self, job: Job) -> None:
+        """What rank 0 does."""
+        if job.place.rank:
+            return
+        found = newest_valid(job.folder.checkpoints, digests=True)
+        step = found[1].step if found else 0
+        job.tell("started", resume_step=step, total_steps=self.steps)
+        job.stop.stay()
+        last = min(step + self.slice_steps, self.steps)
+        while step < last:
+            if job.stop.signal_name is not None:
+                self.save(job, step)
+                raise StoppedError(step)
+            time.sleep(self.step_s)
+            step += 1
+            job.tell("step", step=step, epoch=0, loss=1 / step, step_s=self.step_s)
+            if step % self.every == 0 and step < last:
+                self.save(job, step)
+        self.save(job, step)
+        if step < self.steps:
+            leave(end(job, "stopped", 75, f"stopped at step {step}", step=step))
+
+    def save(self, job: Job, step: int) -> None:
+        """Saves as a training does; raises RefusedError for a zombie."""
+        final = step == self.steps
+        target = job.folder.checkpoint(step, final=final)
+        aside = aside_of(target, job)
+        aside.mkdir(parents=True, exist_ok=True)
+        (aside / "weights").write_text(f"{step}")
+        files = (describe(aside / "weights", "weights"),)
+        taken_over = commit(aside, target, Manifest(step=step, files=files, final=final), job)
+        if taken_over is not None:
+            raise RefusedError(taken_over, fault="fenced")
+        job.tell("checkpoint", step=step, path=str(target), save_s=0.01, final=final)
+
+
+@dataclass(frozen=True)
+class Kept(Sliced):
+    """The same, saved and resumed by the real keeper; the one rank is a process group."""
+
+    def count(self, job: Job) -> None:
+        """What rank 0 does."""
+        import torch.distributed as dist  # noqa: PLC0415 - in the job only
+
+        from jobs.keeper import Keeper  # noqa: PLC0415
+
+        meet = job.folder.root / f"meet-{job.place.attempt}"
+        dist.init_process_group("gloo", init_method=f"file://{meet}", rank=0, world_size=1)
+        keeper = Keeper(job, Engine(), keep=100, carried={})
+        progress = keeper.resume()
+        job.tell("started", resume_step=progress.step, total_steps=self.steps)
+        job.stop.stay()
+        last = min(progress.step + self.slice_steps, self.steps)
+        while progress.step < last:
+            if job.stop.agreed():
+                keeper.save(progress)
+                raise StoppedError(progress.step)
+            time.sleep(self.step_s)
+            progress = replace(progress, step=progress.step + 1)
+            job.reached.step = progress.step
+            job.tell("step", step=progress.step, epoch=0, loss=0.5, step_s=self.step_s)
+            if progress.step % self.every == 0 and progress.step < last:
+                keeper.save(progress)
+        keeper.save(progress, final=progress.step == self.steps)
+        if progress.step < self.steps:
+            leave(end(job, "stopped", 75, "slice", step=progress.step))
+
+
+class Engine:
+    """What the keeper needs of DeepSpeed's engine, around a module without weights."""
+
+    def __init__(self) -> None:
+        from torch import nn  # noqa: PLC0415
+
+        self.module = nn.Module()
+
+    def save_checkpoint(self, root: str, *, tag: str, client_state: object, **_: object) -> None:
+        """Writes a file."""
+        folder = Path(root) / tag
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "state").write_text(json.dumps(client_state))
+
+    def load_checkpoint(self, root: str, *, tag: str, **_: object) -> tuple[str, object]:
+        """Reads it back."""
+        return root, json.loads((Path(root) / tag / "state").read_text())
+
+
+@dataclass(frozen=True)
+class Faulting(Pretending):
+    """A real cluster whose jobs are made by `make`, by default `Sliced`.
+
+    Attributes:
+        make: Makes what the ranks call.
+        requeue: Slurm may start a job again by itself; else the site forbids that.
+    """
+
+    make: Callable[[StageTask], Stage] = Sliced
+    requeue: bool = True
+
+    def submit(self, request: JobRequest) -> str:
+        # The job cannot import the tests: their classes travel with its code.
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        assert isinstance(request.task, StageTask)
+        resumable = request.resumable and self.requeue
+        task = self.make(request.task)
+        return self.cluster.submit(replace(request, task=task, resumable=resumable))
+
+
+def sliced(**parts: Any) -> Callable[[StageTask], Stage]:
+    """Makes `Sliced` stages of these parts."""
+    return partial(Sliced, **parts)
+
+
+def kept(**parts: Any) -> Callable[[StageTask], Stage]:
+    """Makes `Kept` stages of these parts."""
+    return partial(Kept, **parts)
