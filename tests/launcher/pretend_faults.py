@@ -5,13 +5,15 @@ events and checkpoints. `Kept` saves through the real `jobs.keeper` as well.
 """
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cloudpickle
 
@@ -38,6 +40,8 @@ class Sliced:
         every: Steps between two checkpoints.
         slice_steps: After so many steps an attempt stops as if it had been told to, and cannot
             put itself back into the queue: there is no `scontrol` in its container.
+        quits: How an attempt ends instead: `well`, with 0 and without a word; or without a save:
+            `killed`, `memory` (it has none left) or `refuses`.
     """
 
     task: StageTask
@@ -45,6 +49,7 @@ class Sliced:
     step_s: float = 0.02
     every: int = 2
     slice_steps: int = 1000
+    quits: Literal["", "well", "killed", "memory", "refuses"] = ""
 
     def __call__(self) -> None:
         run_task(self.task, self.count)
@@ -67,7 +72,15 @@ class Sliced:
             job.tell("step", step=step, epoch=0, loss=1 / step, step_s=self.step_s)
             if step % self.every == 0 and step < last:
                 self.save(job, step)
+        if step < self.steps and self.quits == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if step < self.steps and self.quits == "memory":
+            raise MemoryError("no 80 GB left")
+        if step < self.steps and self.quits == "refuses":
+            raise RefusedError("the loss is nan")
         self.save(job, step)
+        if step < self.steps and self.quits == "well":
+            os._exit(0)
         if step < self.steps:
             leave(end(job, "stopped", 75, f"stopped at step {step}", step=step))
 

@@ -1,0 +1,230 @@
+"""Passes while jobs are preempted, killed, stopped and cancelled."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from launcher.cluster import SlurmCluster
+from tests.cluster.followed import (
+    Followed,
+    cancel_all,
+    live_jobs,
+    newest_step,
+    on_slurm,
+    submitting,
+)
+from tests.cluster.slurm_cluster import SlurmCluster as Daemons
+from tests.launcher.pretend import Pretending
+from tests.launcher.pretend_faults import Faulting, sliced
+from tests.launcher.worlds import states
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
+ALL_NODES = "cluster.nodes=4"
+
+
+def never_satisfied(slurm: Daemons) -> list[str]:
+    """Jobs that wait for parents that can never succeed."""
+    told = slurm.run("squeue", "-h", "-o", "%i %r").splitlines()
+    return [line for line in told if "DependencyNeverSatisfied" in line]
+
+
+def fields(run: Followed, *names: str) -> list[tuple[object, ...]]:
+    """Of the attempts of `second`."""
+    return [tuple(getattr(a, name) for name in names) for a in run.rows["second"].attempts]
+
+
+@pytest.mark.parametrize("partition", ["preempt", "preemptcancel"])
+def test_preempted_job_that_requeues_itself_keeps_its_id_and_loses_nothing(
+    slurm: Daemons, tmp_path: Path, partition: str
+) -> None:
+    make = sliced(steps=60, step_s=0.05)
+    run = submitting(
+        on_slurm(tmp_path, ALL_NODES, partition=partition), Faulting(SlurmCluster(), make=make)
+    )
+    run.until_saved("second", 4)
+
+    slurm.preempt(1)
+    run.until_done()
+
+    job = run.rows["second"].submissions[0].slurm_id
+    assert fields(run, "slurm_id", "restart", "steps_lost") == [(job, 0, 0), (job, 1, 0)]
+    assert [len(row.submissions) for row in run.rows.values()] == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("partition", ["preempt", "preemptcancel"])
+def test_preempted_job_without_scontrol_is_submitted_again_and_its_child_rewired(
+    slurm: Daemons, tmp_path: Path, partition: str
+) -> None:
+    cluster = Pretending(SlurmCluster(), steps=60, step_s=0.1)
+    run = submitting(on_slurm(tmp_path, ALL_NODES, partition=partition), cluster)
+    run.until(lambda now: now["second"] == "running")
+
+    slurm.preempt(1)
+    run.until(lambda _: ("second", "stopped") in run.rules)
+
+    slurm.wait(lambda: never_satisfied(slurm) == [], "the child waits for the new job", 20)
+    run.until_done()
+    assert ("middle", "rewire") in run.rules
+    assert [lost for (lost,) in fields(run, "steps_lost")] == [0, 0]
+    assert [len(row.submissions) for row in run.rows.values()] == [0, 2, 1, 1]
+
+
+def test_job_that_ignores_the_signal_goes_on_from_its_last_checkpoint(
+    slurm: Daemons, tmp_path: Path
+) -> None:
+    cluster = Pretending(SlurmCluster(), steps=300, step_s=0.1, deaf=True)
+    run = submitting(on_slurm(tmp_path, ALL_NODES), cluster)
+    run.until(lambda now: now["second"] == "running")
+
+    slurm.preempt(1)
+    run.until(lambda _: ("second", "preempted") in run.rules)
+
+    assert fields(run, "cause")[0] == ("preemption",)
+    cancel_all()
+
+
+def test_job_killed_without_a_word_is_submitted_again(tmp_path: Path) -> None:
+    make = sliced(steps=400, slice_steps=5, quits="killed")
+    run = submitting(on_slurm(tmp_path), Faulting(SlurmCluster(), make=make))
+
+    run.until(lambda now: now["second"] == "interrupted")
+
+    # It had moved: it is a failure that is tried again, after a minute.
+    assert run.rows["second"].rule == "failed"
+    run.ahead_s = 61
+    run.until(lambda _: ("second", "failed") in run.rules)
+    assert fields(run, "last_step", "steps_lost")[0] == (5, 1)
+    cancel_all()
+
+
+def test_stage_of_three_time_slices_is_done(slurm: Daemons, tmp_path: Path) -> None:
+    """The limit is lowered while it runs: a minute is the least that can be asked for."""
+    make = sliced(steps=90, step_s=0.1)
+    run = submitting(on_slurm(tmp_path), Faulting(SlurmCluster(), make=make, requeue=False))
+    job = ""
+    for _ in range(2):
+        run.until(lambda now, old=job: now["second"] == "running" and newest_job(run) != old)
+        job = newest_job(run)
+        before = newest_step(run.folder("second"))
+        run.until_saved("second", max(before, 0) + 4)
+        slurm.run("scancel", "--signal=USR2", job)  # as --signal=USR2@lead before the limit
+        run.until(lambda _, old=job: newest_job(run) != old)
+
+    run.until_done()
+
+    assert [lost for (lost,) in fields(run, "steps_lost")] == [0, 0, 0]
+
+
+def newest_job(run: Followed) -> str:
+    """The job of `second`."""
+    return run.rows["second"].submissions[-1].slurm_id or ""
+
+
+def test_job_that_its_user_cancels_is_never_tried_again(slurm: Daemons, tmp_path: Path) -> None:
+    run = submitting(on_slurm(tmp_path), Faulting(SlurmCluster(), make=sliced(steps=2000)))
+    run.until_saved("second", 2)
+
+    slurm.run("scancel", newest_job(run))
+    run.until(lambda now: now["third"] == "cancelled")
+    slurm.wait(lambda: live_jobs() == [], "the jobs are gone")
+    run.pass_once()
+
+    assert states(run.ledger) == {
+        "first": "reused",
+        "second": "cancelled",
+        "middle": "cancelled",
+        "third": "cancelled",
+    }
+    assert [len(row.submissions) for row in run.rows.values()] == [0, 1, 1, 1]
+
+
+def test_job_held_by_hand_is_left_alone_and_goes_on_when_it_is_released(
+    slurm: Daemons, tmp_path: Path
+) -> None:
+    run = submitting(
+        on_slurm(tmp_path, "cluster.sbatch.hold=true"),
+        Faulting(SlurmCluster(), make=sliced(steps=4)),
+    )
+    run.until(lambda now: now["second"] == "held")
+    assert run.rows["second"].rule == "held-in-queue"
+
+    for row in live_jobs():
+        slurm.run("scontrol", "release", row.slurm_id)
+
+    run.until_done()
+
+
+def test_job_that_ends_well_without_its_result_holds_its_child_back(
+    slurm: Daemons, tmp_path: Path
+) -> None:
+    """Exit 0 after half the work: Slurm lets the child start, and the child refuses."""
+    make = sliced(steps=6, slice_steps=3, quits="well")
+    run = submitting(on_slurm(tmp_path), Faulting(SlurmCluster(), make=make))
+    child = run.rows["middle"].submissions[0].slurm_id
+    slurm.wait(lambda: child not in [row.slurm_id for row in live_jobs()], "the child has ended")
+
+    run.until_done()
+
+    assert fields(run, "first_step", "state") == [(0, "COMPLETED"), (3, "COMPLETED")]
+    first = run.rows["middle"].attempts[0]
+    assert (first.exit_kind, first.fault, first.last_step) == ("refused", "parents", None)
+    assert ("middle", "parents-not-done") in run.rules
+
+
+@pytest.mark.parametrize(
+    ("quits", "rule", "code"), [("memory", "out-of-memory", 1), ("refuses", "refused", 93)]
+)
+def test_job_that_would_fail_again_is_given_up_and_its_children_leave_the_queue(
+    slurm: Daemons, tmp_path: Path, quits: str, rule: str, code: int
+) -> None:
+    make = sliced(steps=6, slice_steps=1, quits=quits)
+    run = submitting(on_slurm(tmp_path), Faulting(SlurmCluster(), make=make))
+
+    run.until(lambda now: now["second"] == "failed")
+    slurm.wait(lambda: never_satisfied(slurm) != [], "Slurm has given the child up")
+    run.pass_once()
+    slurm.wait(lambda: never_satisfied(slurm) == [], "no child waits for ever", 20)
+
+    assert (run.rows["second"].rule, fields(run, "exit_code")) == (rule, [(code,)])
+    assert states(run.ledger)["middle"] == "waiting"
+    cancel_all()
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Daemons]:
+    """A cluster of its own kind beside that of the other tests."""
+    with Daemons(**request.param) as daemons:
+        for name, value in daemons.env.items():
+            monkeypatch.setenv(name, value)
+        yield daemons
+
+
+@pytest.mark.parametrize("own", [{"accounting": False}], indirect=True)
+def test_run_is_finished_where_there_is_no_accounting(own: Daemons, tmp_path: Path) -> None:
+    cluster = Pretending(SlurmCluster(), steps=40, step_s=0.1)
+    run = submitting(on_slurm(tmp_path, ALL_NODES), cluster)
+    run.until(lambda now: now["second"] == "running")
+
+    own.preempt(1)
+    run.until_done()
+
+    assert [lost for (lost,) in fields(run, "steps_lost")] == [0, 0]
+
+
+@pytest.mark.parametrize("own", [{"min_job_age_s": 2}], indirect=True)
+def test_child_of_a_purged_parent_waits_for_the_new_job(own: Daemons, tmp_path: Path) -> None:
+    cluster = Pretending(SlurmCluster(), steps=40, step_s=0.1)
+    run = submitting(on_slurm(tmp_path, ALL_NODES), cluster)
+    run.until(lambda now: now["second"] == "running")
+    job = newest_job(run)
+    own.preempt(1)
+    own.wait(lambda: job not in own.run("squeue", "-h", "-t", "all", "-o", "%i").split(), "purge")
+
+    run.until_done()
+
+    starts = [a.started_at for row in list(run.rows.values())[1:] for a in row.attempts[-1:]]
+    assert starts == sorted(starts, key=lambda at: at or 0.0)
+    assert [lost for (lost,) in fields(run, "steps_lost")] == [0, 0]
+    assert os.environ["SLURM_CONF"] == own.env["SLURM_CONF"]
