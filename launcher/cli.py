@@ -86,6 +86,13 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the longest command beside its help."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=max(map(len, COMMANDS)) + 8)
+
+
 def _dispatch(argv: list[str]) -> int:
     """Imports the chosen command only, and runs it."""
     chosen = next((word for word in argv if not word.startswith("-")), None)
@@ -124,7 +131,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         prog="launcher",
         description=DESCRIPTION,
         usage=argparse.SUPPRESS,  # help begins with the examples of the description
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"launcher {__version__}")

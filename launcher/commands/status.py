@@ -3,14 +3,18 @@
 import argparse
 import time
 
+from db.ledger import Ledger
+from db.passes import last_pass
+from db.states import RunState
 from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_run_arguments
 from launcher.reconcile.refresh import QUICK_BYTES, Refreshed, read_run, refresh_run
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import Screen, open_screen
-from launcher.show.status import show_status, status_json
+from launcher.show.status import passes_line, show_status, status_json
 from launcher.view import view_stages
 
+_GOING_ON = (RunState.SUBMITTING, RunState.RUNNING, RunState.HELD)
 DESCRIPTION = """\
   launcher status
   launcher status --run demo-2026 --json
@@ -49,8 +53,21 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         screen.json(status_json(views))
     else:
-        show_status(screen, seen.stages[0].run, views, at=None if seen.no_answer else at)
+        passes = _passes(ledger, seen)
+        show_status(
+            screen, seen.stages[0].run, views, at=None if seen.no_answer else at, passes=passes
+        )
     return 0
+
+
+def _passes(ledger: Ledger, seen: Refreshed) -> str:
+    """How long ago the last good pass was; nothing about a run that has ended or is here."""
+    run = seen.stages[0].run
+    if seen.stages[0].cluster == "local" or run.state not in _GOING_ON:
+        return ""
+    with ledger.read() as session:
+        last = last_pass(session, good=True)
+    return passes_line(last.ended_at if last else None, run.created_at, time.time())
 
 
 def _talk(screen: Screen, seen: Refreshed, *, verbose: bool) -> None:

@@ -30,7 +30,35 @@ _SPARE = ("lost", "queued", "GPU-h", "attempts", "checkpoint")
 _WIDE = 1000
 
 
-def show_status(screen: Screen, run: Run, views: Sequence[StageView], *, at: float | None) -> None:
+LATE_S = 900.0
+"""A run that goes on should have been passed over within this time."""
+
+
+def passes_line(last_good_at: float | None, since: float, now: float) -> str:
+    """How long ago the last good pass was, as rich's markup; red when it is late.
+
+    Args:
+        last_good_at: Its end, Unix seconds; None: there was none.
+        since: When the run began.
+        now: Unix seconds.
+    """
+    late = now - max(since, last_good_at or since) > LATE_S
+    if last_good_at is None:
+        told = "no pass yet: launcher cron install lets cron do them"
+    else:
+        told = f"last good pass {duration(now - last_good_at)} ago"
+        told += "; see launcher cron show" if late else ""
+    return f"[red]{told}[/]" if late else told
+
+
+def show_status(
+    screen: Screen,
+    run: Run,
+    views: Sequence[StageView],
+    *,
+    at: float | None,
+    passes: str = "",
+) -> None:
     """Shows the table, and below it the causes, which run it is and how fresh this is.
 
     Args:
@@ -38,6 +66,7 @@ def show_status(screen: Screen, run: Run, views: Sequence[StageView], *, at: flo
         run: The run.
         views: Its stages.
         at: When the ledger was brought up to date, Unix seconds; None: it was not.
+        passes: How long ago the last good pass was, as rich's markup.
     """
     when = time.strftime("%H:%M:%S", time.localtime(at)) if at is not None else "not refreshed"
     dirty = " with changes" if run.code_dirty else ""
@@ -46,6 +75,7 @@ def show_status(screen: Screen, run: Run, views: Sequence[StageView], *, at: flo
         *(escape(f"{view.stage}: {view.cause}") for view in views if view.cause),
         "",
         escape(f"run {run.id} ({run.name}), {run.state}; {when}; code {run.code_sha[:12]}{dirty}"),
+        *([passes] if passes else []),
     )
 
 

@@ -17,6 +17,7 @@ from jobs.contract.paths import AttemptKey
 from launcher.cli import main
 from launcher.cluster.base import JobRow, job_name
 from launcher.reconcile.refresh import refresh_run
+from launcher.show.status import passes_line
 from launcher.submit import NewRun
 from tests.launcher.cluster.programs import only_programs, put_program
 from tests.launcher.paper import Paper
@@ -118,7 +119,7 @@ def test_table_has_a_line_a_stage(run: NewRun, capsys: pytest.CaptureFixture[str
         ["third", "waiting"],
     ]
     assert lines[2][2:] == ["101", "1", "60/100", "0", "1:00:00", "1:30", "8.00", "-", "1:20"]
-    assert lines[5][:2] == ["run", run.id]
+    assert ["run", run.id] in [line[:2] for line in lines[5:]]
 
 
 @pytest.mark.usefixtures("run")
@@ -238,3 +239,15 @@ def test_status_answers_soon() -> None:
 
     # Half a second on a machine of one's own; here others work beside it.
     assert min(times) < 1.5
+
+
+@pytest.mark.parametrize(
+    ("last", "line"),
+    [
+        (None, "[red]no pass yet: launcher cron install lets cron do them[/]"),
+        (1900.0, "last good pass 1:40 ago"),
+        (1000.0, "[red]last good pass 16:40 ago; see launcher cron show[/]"),
+    ],
+)
+def test_late_pass_is_red(last: float | None, line: str) -> None:
+    assert passes_line(last, 900.0, 2000.0) == line
