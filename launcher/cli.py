@@ -90,7 +90,9 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Leaves room for the longest command beside its help."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=max(map(len, COMMANDS)) + 8)
+        longest = max(map(len, COMMANDS)) + 4  # argparse forgets that commands are indented twice
+        super().__init__(prog, max_help_position=longest + 4)
+        self._action_max_length = longest
 
 
 def _dispatch(argv: list[str]) -> int:
