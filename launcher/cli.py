@@ -22,11 +22,11 @@ from launcher.errors import LauncherError, UsageError
 
 COMMANDS: Final = {
     "plan": "show the stages in order with their sizes, time and GPU-hours",
-    "submit": "start a run: freeze the pipeline and the code, hand in the jobs",
+    "submit": "start a run: freeze pipeline and code, hand in the jobs",
     "status": "show where the stages of a run stand",
     "why": "why a stage stands where it does, and what happens next",
     "watch": "pass over a run again and again until it ends",
-    "requeue": "one pass: requeue, heal and stop what needs it; what cron calls",
+    "requeue": "one pass: requeue, heal, stop what needs it; what cron calls",
     "cancel": "end stages for good, with everything that needs them",
     "hold": "keep stages from starting; those that run save first",
     "resume": "let held, failed or cancelled stages go on",
