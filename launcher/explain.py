@@ -18,6 +18,7 @@ _NEXT = {
     Action.HOLD: "it stays so until launcher resume",
     Action.CANCEL: "it stays cancelled; launcher resume takes it up again",
 }
+_LOOK_AGAIN = ("settling", "who-cancelled", "who-stopped", "looks-for-job", "lost-but-alive")
 
 
 def explain(
@@ -104,7 +105,13 @@ def _next(judged: Judged, now: float) -> str:
     decision = judged.decision
     if decision.not_before is not None and decision.not_before > now:
         return f"{decision.action} at {_moment(decision.not_before)}, by the first pass after that"
-    if decision.rule in ("settling", "who-cancelled", "looks-for-job", "lost-but-alive"):
+    if decision.rule in (
+        "settling",
+        "who-cancelled",
+        "who-stopped",
+        "looks-for-job",
+        "lost-but-alive",
+    ):
         return "the next passes look again"
     return _NEXT.get(decision.action, f"{decision.action}, by the next pass (launcher requeue)")
 

@@ -1,6 +1,7 @@
 """`launcher watch`: follows a run until it ends; drives it where there is no Slurm."""
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from jobs.contract.paths import RunFolder
 from launcher.cluster import Cluster, open_cluster
 from launcher.commands.arguments import add_run_arguments
 from launcher.follow import Follower, is_done, only_driver
+from launcher.news import tell_news
 from launcher.reconcile.refresh import read_run
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import Screen, open_screen
@@ -79,5 +81,7 @@ def follow(
     except KeyboardInterrupt:
         show_left(screen, read_run(ledger, run_id).stages)
         return INTERRUPTED
+    for warning in tell_news(ledger, os.environ, good=False):
+        screen.warn(warning)
     show_end(screen, seen.stages, seen.learned, at=time.time(), as_json=as_json)
     return 0 if is_done(seen.stages) else 1

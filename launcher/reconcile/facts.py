@@ -193,6 +193,8 @@ def _situation(  # noqa: PLR0913, PLR0917 - everything that is known comes toget
     if last is not None and last.ended and described:
         end = _end(stage, last, described[-1], rows, seen)
     unseen_since = submission.unseen_since if submission else None
+    if submission is not None and unseen_since is not None:
+        unseen_since = max(unseen_since, submission.sent_at or unseen_since)
     return Situation(
         stage=stage.stage,
         now=seen.at,
@@ -234,7 +236,7 @@ def _silent_s(submission: Submission | None, last: Seen | None, at: float) -> fl
     """Since when nothing new has come from the job, by our clock and by that of its node."""
     if submission is None:
         return 0.0
-    moved_at = submission.moved_at or submission.sent_at or submission.created_at
+    moved_at = max(submission.moved_at or 0.0, submission.sent_at or submission.created_at)
     told_at = (last.story.last_at if last is not None else None) or moved_at
     return max(0.0, at - max(moved_at, min(told_at, at)))
 
@@ -256,6 +258,7 @@ def _end(
         step=step,
         stepped=first is not None and step is not None and step > first,
         progress=attempt.steps_gained or 0,
+        ended_by_others=story.requeue_word is not None,
         host=story.host or "",
         at=last.ended_at or seen.at,
         exit_code=attempt.exit_code,

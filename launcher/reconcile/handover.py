@@ -138,6 +138,8 @@ def hand_over(
         if row is None or row.sent_at is not None or row.state is not SubmissionState.SUBMITTING:
             raise TakenError(f"stage {stage.name}: its job is on its way already")
         row.sent_at, row.parents = lease.clock(), list(parents)
+        # From now on it can be missed, not before.
+        row.unseen_since = row.unseen_passes = None
     try:
         slurm_id = cluster.submit(request)
     except SubmitError as error:

@@ -108,7 +108,8 @@ def _record_watch(submission: Submission, facts: StageFacts, *, at: float, count
     """What the next look compares with: since when the job is unseen, how far it had come."""
     if submission.mark != facts.mark:
         submission.mark, submission.moved_at = facts.mark, at
-    if not facts.gone:
+    is_out = submission.sent_at is not None or submission.slurm_id is not None
+    if not facts.gone or not is_out:
         if facts.situation.answered and submission.unseen_since is not None:
             submission.unseen_since = submission.unseen_passes = None
     elif counts:

@@ -68,10 +68,18 @@ def _cancelled(s: Situation, end: End) -> Decision | None:
     return cancelled("cancelled-by-user", "cancelled by its user")
 
 
-def _stopped(_: Situation, end: End) -> Decision | None:
-    if end.outcome == "stopped":
-        return resubmit("stopped", "it saved and stopped when it was told to")
-    return None
+def _stopped(s: Situation, end: End) -> Decision | None:
+    """Why it was told to stop, Slurm knows: a user's cancel must not be undone."""
+    if end.outcome != "stopped":
+        return None
+    if end.ending is None and s.keeps_accounts and s.unseen_s < SETTLING_S:
+        return nothing("who-stopped", "it saved and stopped; why, accounting has not said yet")
+    if end.ending is None and end.ended_by_others:
+        return hold(
+            "who-stopped",
+            f"somebody was ending it when it saved, and nobody says who: look, {_RESUME}",
+        )
+    return resubmit("stopped", "it saved and stopped when it was told to")
 
 
 def _deadline(_: Situation, end: End) -> Decision | None:

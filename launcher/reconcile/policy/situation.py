@@ -101,6 +101,8 @@ class End:
         step: Last step that it told.
         stepped: It made at least one step.
         progress: Steps that its newest valid checkpoint is ahead of the one it began with.
+        ended_by_others: When it stopped, Slurm was ending it already: a cancel, or the end of its
+            grace or of its time.
         host: Node of the rank that failed first.
         at: When it ended.
         exit_code: Of the batch script or the job.
@@ -118,6 +120,7 @@ class End:
     step: int | None = None
     stepped: bool = False
     progress: int = 0
+    ended_by_others: bool = False
     host: str = ""
     at: float = 0.0
     exit_code: int | None = None
