@@ -25,6 +25,7 @@ from tests.launcher.policy.situations import (
 )
 
 NOTHING, HOLD = Action.NOTHING, Action.HOLD
+STOPPED = ended(ending("FAILED"), outcome="stopped")
 NEVER = {"meaning": Meaning.WAITING, "reason": "DependencyNeverSatisfied", "never_satisfied": True}
 LAUNCH = {"reason": "launch failed requeued held", "held_after_launch": True}
 BY_SLURM = ended(ending("CANCELLED"), started=False, by="slurm")
@@ -164,13 +165,13 @@ OTHERS = [
         parents=(ON_ITS_WAY,)), "cancelled-by-other", HOLD, H),
     Row("cancelled before it started by its user", gone(ended(ending("CANCELLED"), started=False,
         by="self"), parents=(ON_ITS_WAY,)), "cancelled-by-user", Action.CANCEL, C),
-    Row("all checkpoints are damaged", gone(ended(outcome="stopped"), all_damaged=True),
+    Row("all checkpoints are damaged", gone(STOPPED, all_damaged=True),
         "checkpoints-damaged", HOLD, H),
-    Row("deadline has passed", gone(ended(outcome="stopped"), deadline_at=NOW), "deadline",
+    Row("deadline has passed", gone(STOPPED, deadline_at=NOW), "deadline",
         HOLD, H),
-    Row("GPU-hours are used up", gone(ended(outcome="stopped"), gpu_hours=9, max_gpu_hours=9),
+    Row("GPU-hours are used up", gone(STOPPED, gpu_hours=9, max_gpu_hours=9),
         "gpu-hours", HOLD, H),
-    Row("interrupted, is to be held", gone(ended(outcome="stopped"), intent="hold"),
+    Row("interrupted, is to be held", gone(STOPPED, intent="hold"),
         "held-by-launcher", HOLD, H),
 ]  # fmt: skip
 
