@@ -4,12 +4,15 @@ Each takes a session of `Ledger.write` or `Ledger.read`; times are given by the 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from db.schema import Cursor, Event, Pass, QuarantinedNode
 
+_RECENT = 20
 KEPT_S = 30 * 86400
 """How long the row of a pass is kept."""
 
@@ -39,6 +42,15 @@ def last_pass(session: Session, *, good: bool = False) -> Pass | None:
     if good:
         query = query.where(Pass.degraded.is_(False))
     return session.scalars(query.limit(1)).first()
+
+
+def usual_distance_s(session: Session) -> float | None:
+    """The median time between the ends of the last good passes; None for fewer than three."""
+    query = select(Pass.ended_at).where(Pass.ended_at.is_not(None), Pass.degraded.is_(False))
+    ends = [at for at in session.scalars(query.order_by(Pass.ended_at.desc()).limit(_RECENT)) if at]
+    if len(ends) < 3:  # noqa: PLR2004 - of one distance nobody knows whether it is usual
+        return None
+    return median(later - earlier for later, earlier in pairwise(ends))
 
 
 def quarantine(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from db.schema import Attempt
+from db.states import StageState
 from launcher.cluster.base import Cluster
 from launcher.cluster.reasons import in_words
 from launcher.cluster.states import Meaning
@@ -18,7 +19,19 @@ _NEXT = {
     Action.HOLD: "it stays so until launcher resume",
     Action.CANCEL: "it stays cancelled; launcher resume takes it up again",
 }
-_LOOK_AGAIN = ("settling", "who-cancelled", "who-stopped", "looks-for-job", "lost-but-alive")
+_NEXT_OF_STATE = {
+    StageState.FAILED: _NEXT[Action.FAIL],
+    StageState.HELD: _NEXT[Action.HOLD],
+    StageState.CANCELLED: _NEXT[Action.CANCEL],
+}
+_LOOK_AGAIN = (
+    "no-answer",
+    "settling",
+    "who-cancelled",
+    "who-stopped",
+    "looks-for-job",
+    "lost-but-alive",
+)
 
 
 def explain(
@@ -43,8 +56,7 @@ def explain(
         "parents": _parents(judged, run),
         "last_attempt": _last(judged),
         "checkpoint": _checkpoint(judged),
-        "rule": f"{decision.rule}: {decision.sentence}" if decision.sentence else decision.rule,
-        "why": stage.why or "" if decision.rule == "over" else "",
+        "rule": _rule(judged),
         "next": _next(judged, now),
     }
 
@@ -93,7 +105,10 @@ def _evidence(last: Attempt) -> str:
 
 
 def _checkpoint(judged: Judged) -> str:
-    seen = judged.facts.checkpoints
+    seen, stage = judged.facts.checkpoints, judged.facts.stage
+    if not seen:  # where no job can write any more, nobody has looked
+        steps = [row.step for row in stage.checkpoints if row.verified_at is not None]
+        return f"step {max(steps)} was whole" if steps else ""
     valid = [each for each in seen if not each.faults]
     damaged = len(seen) - len(valid)
     told = f"step {valid[0].manifest.step} is whole" if valid else ""
@@ -101,18 +116,23 @@ def _checkpoint(judged: Judged) -> str:
     return ", ".join(text for text in (told, bad) if text)
 
 
+def _rule(judged: Judged) -> str:
+    """The rule that applies, or the one that ended the stage."""
+    decision, stage = judged.decision, judged.facts.stage
+    is_over = decision.rule == "over"
+    rule = stage.rule or decision.rule if is_over else decision.rule
+    sentence = stage.why if is_over else decision.sentence
+    return f"{rule}: {sentence}" if sentence else rule
+
+
 def _next(judged: Judged, now: float) -> str:
     decision = judged.decision
     if decision.not_before is not None and decision.not_before > now:
         return f"{decision.action} at {_moment(decision.not_before)}, by the first pass after that"
-    if decision.rule in (
-        "settling",
-        "who-cancelled",
-        "who-stopped",
-        "looks-for-job",
-        "lost-but-alive",
-    ):
+    if decision.rule in _LOOK_AGAIN:
         return "the next passes look again"
+    if decision.rule == "over":
+        return _NEXT_OF_STATE.get(judged.facts.stage.state, _NEXT[Action.NOTHING])
     return _NEXT.get(decision.action, f"{decision.action}, by the next pass (launcher requeue)")
 
 

@@ -5,9 +5,11 @@ the next pass does what is left: it reads the same wish.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from sqlalchemy.orm import Session
 
 from db import record
 from db.queries import stages_of
@@ -17,32 +19,26 @@ from jobs.contract.paths import RunFolder
 from launcher.acting import Acting
 from launcher.cluster.base import Cluster
 from launcher.cluster.states import Meaning
-from launcher.errors import ClusterError, LauncherError, UsageError
+from launcher.errors import ClusterError, UsageError
 from launcher.pipeline import load_pipeline
 from launcher.reconcile.facts import StageFacts, make_facts
 from launcher.reconcile.handover import add_submission
 from launcher.reconcile.observe import observe, open_submission
 from launcher.reconcile.policy import Handover
-from launcher.reconcile.policy.decide import ANSWER_S
 from launcher.reconcile.record import settle_run
 from launcher.reconcile.refresh import QUICK_BYTES
 from launcher.reconcile.run_pass import Passing
-
-_FINISHED = (StageState.DONE, StageState.REUSED)
-_STOPPED = (StageState.HELD, StageState.FAILED, StageState.CANCELLED)
-
-
-@dataclass
-class Steered:
-    """What came of a wish.
-
-    Attributes:
-        said: What is true now, one line a stage.
-        undone: What Slurm did not do; the next pass does it.
-    """
-
-    said: list[str] = field(default_factory=list)
-    undone: list[str] = field(default_factory=list)
+from launcher.wishes import (
+    ENDING,
+    FINISHED,
+    STOPPED,
+    Steered,
+    against_holding,
+    check_resumable,
+    intent_left,
+    is_stopped,
+    with_children,
+)
 
 
 @dataclass
@@ -60,28 +56,45 @@ class Steering:
     run_id: str
 
     def cancel(self, names: Sequence[str]) -> Steered:
-        """Ends stages for good, and everything that needs them; all without names."""
+        """Ends stages for good, and everything that needs them; all without names.
+
+        Raises:
+            UsageError: There is no such stage, or nothing that could be ended.
+        """
         rows, steered = self._rows(), Steered()
-        chosen = _with_children(rows, self._known(rows, names))
-        ended = [row for row in rows if row.stage in chosen and row.state not in _FINISHED]
+        chosen = with_children(rows, self._known(rows, names))
+        ended = [row for row in rows if row.stage in chosen and row.state not in FINISHED]
+        if not ended:
+            raise UsageError(f"run {self.run_id}: {', '.join(names) or 'all of it'} is done")
         self._want(ended, "cancel", StageState.CANCELLED, "cancelled by `launcher cancel`")
         for row in ended:
-            submission = open_submission(row)
+            submission, said = open_submission(row), f"stage {row.stage} is cancelled"
             slurm_id = submission.slurm_id if submission is not None else None
-            if slurm_id is None:
-                steered.said.append(f"stage {row.stage} is cancelled")
-                continue
-            said = f"stage {row.stage} is cancelled, job {slurm_id} ends"
-            self._do(steered, said, partial(self.cluster.cancel, slurm_id))
+            if slurm_id is not None:
+                said = f"{said}, job {slurm_id} ends"
+                self._do(steered, said, partial(self.cluster.cancel, slurm_id))
+            elif submission is not None and submission.sent_at is not None:
+                steered.undone.append(f"{said}; sbatch never said whether it made a job to end")
+            else:
+                steered.said.append(said)
         return steered
 
     def hold(self, names: Sequence[str]) -> Steered:
-        """Keeps stages from starting; those that run save first, and do not come back."""
+        """Keeps stages from starting; those that run save first, and do not come back.
+
+        Raises:
+            UsageError: There is no such stage, or a named one is over, or it runs and cannot save.
+            ClusterError: Slurm did not answer.
+        """
         facts, steered = self._look(), Steered()
-        known = self._known([each.stage for each in facts.values()], names)
-        chosen = [facts[name] for name in known if facts[name].stage.state not in _FINISHED]
+        known = [facts[name] for name in self._known([f.stage for f in facts.values()], names)]
+        against = {each.stage.stage: why for each in known if (why := against_holding(each))}
+        if against and (names or len(against) == len(known)):
+            raise UsageError(f"stage {name} {why}" for name, why in against.items())
+        chosen = [each for each in known if each.stage.stage not in against]
         idle = [each.stage for each in chosen if each.situation.queued is None]
-        self._want([each.stage for each in chosen], "hold", None, "")
+        busy = [each.stage for each in chosen if each.situation.queued is not None]
+        self._want(busy, "hold", None, "")
         self._want(idle, "hold", StageState.HELD, "held by `launcher hold`")
         for each in chosen:
             queued, job, name = each.situation.queued, each.slurm_id or "", each.stage.stage
@@ -89,7 +102,7 @@ class Steering:
                 steered.said.append(f"stage {name} is held; it has no job at the moment")
             elif queued.meaning is Meaning.RUNNING:
                 said = f"stage {name} runs as job {job}: it saves, and is held then"
-                self._do(steered, said, partial(self.cluster.stop, job))
+                self._do(steered, said, partial(self.cluster.stop, job), again=True)
             else:
                 said = f"stage {name} is held: job {job} waits in the queue"
                 self._do(steered, said, partial(self.cluster.hold, job))
@@ -105,13 +118,12 @@ class Steering:
             ClusterError: Slurm did not answer: a job might be there already.
         """
         facts, steered = self._look(), Steered()
-        rows = [each.stage for each in facts.values()]
-        chosen = self._to_resume(rows, names)
+        chosen = self._to_resume(list(facts.values()), names)
         if not chosen:
             raise UsageError(f"run {self.run_id}: no stage is held, failed or cancelled")
         for name in chosen:
-            _check_resumable(facts[name])
-        self._forgive([facts[name].stage for name in chosen])
+            check_resumable(facts[name])
+        self._forgive([facts[name] for name in chosen])
         for name in chosen:
             self._resume_one(steered, facts[name])
         passing = Passing(
@@ -126,14 +138,15 @@ class Steering:
         steered.undone += [f"stage {d.stage}: {d.error}" for d in report.errors]
         return steered
 
-    def _to_resume(self, rows: Sequence[StageRun], names: Sequence[str]) -> list[str]:
+    def _to_resume(self, facts: Sequence[StageFacts], names: Sequence[str]) -> list[str]:
+        rows = [each.stage for each in facts]
         states = {row.stage: row.state for row in rows}
         if not names:
-            return [row.stage for row in rows if row.state in _STOPPED or _is_wanted_held(row)]
+            return [each.stage.stage for each in facts if is_stopped(each)]
         named = self._known(rows, names)
-        if done := [name for name in named if states[name] in _FINISHED]:
+        if done := [name for name in named if states[name] in FINISHED]:
             raise UsageError(f"stage {done[0]} is done; there is nothing to resume")
-        below = _with_children(rows, named)
+        below = with_children(rows, named)
         chosen = [
             row.stage
             for row in rows
@@ -150,33 +163,39 @@ class Steering:
 
     def _resume_one(self, steered: Steered, facts: StageFacts) -> None:
         queued, stage = facts.situation.queued, facts.stage
-        job = facts.slurm_id or ""
-        if queued is not None and queued.meaning is Meaning.HELD:
-            said = f"stage {stage.stage}: job {job} is released"
-            self._do(steered, said, partial(self.cluster.release, job))
+        name, job = stage.stage, facts.slurm_id or ""
+        if queued is not None and facts.situation.intent in ENDING:
+            steered.said.append(f"stage {name}: job {job} still ends; then it gets a new one")
+        elif queued is not None and queued.meaning is Meaning.HELD:
+            said = f"stage {name}: job {job} is released"
+            self._do(steered, said, partial(self.cluster.release, job), again=True)
         elif queued is not None:
-            steered.said.append(f"stage {stage.stage} goes on as job {job}")
-        elif facts.situation.handover is not Handover.UNSENT:
+            steered.said.append(f"stage {name} goes on as job {job}")
+        elif stage.state in STOPPED and facts.situation.handover is not Handover.UNSENT:
+            # Of any other stage without a job the pass knows more: it may be settling.
             pipeline = load_pipeline(RunFolder(Path(stage.run.folder)).pipeline)
             add_submission(
                 self.lease,
                 stage,
-                pipeline.stage(stage.stage),
+                pipeline.stage(name),
                 rule="resumed",
                 why="resumed by `launcher resume`",
             )
 
-    def _forgive(self, rows: Iterable[StageRun]) -> None:
+    def _forgive(self, chosen: Iterable[StageFacts]) -> None:
         now = self.lease.clock()
         with self.lease.write() as session:
             known = {row.id: row for row in stages_of(session, self.run_id)}
-            for row in rows:
-                mine = known[row.id]
+            for facts in chosen:
+                mine, stopped = known[facts.stage.id], facts.stage.state in STOPPED
                 mine.counted_from, mine.why = now, None
+                self._asked(session, mine, "resume")
                 if mine.submissions:
                     newest = mine.submissions[-1]
-                    newest.intent, newest.intent_at, newest.releases = None, now, None
-                if mine.state in _STOPPED:
+                    is_live = facts.situation.queued is not None
+                    newest.intent = intent_left(newest.intent, stopped=stopped, live=is_live)
+                    newest.intent_at, newest.releases = now, None
+                if stopped:
                     record.set_stage_state(
                         session, mine.id, StageState.INTERRUPTED, at=now, why="resumed"
                     )
@@ -192,6 +211,7 @@ class Steering:
             for row in rows:
                 mine = known[row.id]
                 submission = open_submission(mine)
+                self._asked(session, mine, intent)
                 if submission is not None:
                     submission.intent, submission.intent_at = intent, now
                     if intent == "cancel" and submission.sent_at is None:
@@ -201,11 +221,25 @@ class Steering:
                     mine.why, mine.rule = why, f"{state}-by-launcher"
             settle_run(session, self.run_id, at=now)
 
-    def _do(self, steered: Steered, said: str, act: Callable[[], None]) -> None:
+    def _asked(self, session: Session, stage: StageRun, wish: str) -> None:
+        record.add_event(
+            session,
+            "asked",
+            f"{stage.stage}: somebody typed launcher {wish}",
+            at=self.lease.clock(),
+            run_id=self.run_id,
+            stage_run_id=stage.id,
+        )
+
+    def _do(
+        self, steered: Steered, said: str, act: Callable[[], None], *, again: bool = False
+    ) -> None:
+        """Acts on a job; `again`: no pass will do it, should Slurm not answer now."""
         try:
             act()
         except ClusterError as error:
-            steered.undone.append(f"{said} when Slurm answers: {error}")
+            undone = f"{said} when Slurm answers: {error}"
+            (steered.refused if again else steered.undone).append(undone)
         else:
             steered.said.append(said)
 
@@ -231,27 +265,3 @@ class Steering:
                 )
         jobs = [row.stage for row in rows if row.state is not StageState.REUSED]
         return [name for name in all_names if name in names] if names else jobs
-
-
-def _check_resumable(facts: StageFacts) -> None:
-    """Refuses where a job may exist that nobody has seen yet."""
-    situation = facts.situation
-    if situation.handover is Handover.SENT and situation.sent_s < ANSWER_S:
-        raise LauncherError(
-            f"stage {facts.stage.stage}: a job of it is on its way and has not been seen yet; "
-            "try again in two minutes"
-        )
-
-
-def _is_wanted_held(row: StageRun) -> bool:
-    submission = open_submission(row)
-    return submission is not None and submission.intent == "hold"
-
-
-def _with_children(rows: Sequence[StageRun], names: Iterable[str]) -> set[str]:
-    """These stages and all that need them, directly or not; rows are in order."""
-    found = set(names)
-    for row in rows:
-        if found.intersection(row.needs):
-            found.add(row.stage)
-    return found

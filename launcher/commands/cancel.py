@@ -29,10 +29,8 @@ def run(args: argparse.Namespace) -> int:
     run_id = find_run(open_ledger(args.runs), args.run).id
     what = ", ".join(args.stages) or "all stages"
     if not args.yes and sys.stdin.isatty():
-        answer = input(f"cancel {what} of run {run_id}? [y/N] ")
+        answer = input(f"cancel {what} of run {run_id}, and what needs it? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             raise UsageError("nothing was cancelled")
     args.run = run_id  # a newer run may have begun meanwhile
-    return steer(
-        args, lambda steering: steering.cancel(args.stages), "next: launcher resume, if need be"
-    )
+    return steer(args, lambda steering: steering.cancel(args.stages), "resume, if need be")

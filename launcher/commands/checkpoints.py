@@ -11,7 +11,7 @@ from db.schema import StageRun
 from jobs.contract.manifest import checkpoint_folders, faults, read_manifest
 from launcher.commands.arguments import add_stage_arguments
 from launcher.errors import UsageError
-from launcher.reconcile.observe import stage_folder
+from launcher.reconcile.observe import SET_ASIDE, stage_folder
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import open_screen
 from launcher.show.tables import plain_table
@@ -21,7 +21,8 @@ DESCRIPTION = """\
   launcher checkpoints stage2 --verify
 
 Lists the checkpoints on the disk, newest first: step, size, whether the ledger has verified them,
-and what is wrong with them now. `--verify` reads every byte. Exit code 1 when one is damaged.
+and what is wrong with them now; then those that were set aside, from which nothing is resumed.
+`--verify` reads every byte. Exit code 1 when one is damaged that is not set aside.
 """
 
 
@@ -35,6 +36,7 @@ class Found:
         bytes: Size.
         final: The stage is done with it.
         verified: The ledger has it as verified.
+        set_aside: The stage failed after it again and again; it is not resumed from.
         fault: What is wrong with it; empty: nothing that was looked at.
         path: Its folder.
     """
@@ -44,6 +46,7 @@ class Found:
     bytes: int
     final: bool
     verified: bool
+    set_aside: bool
     fault: str
     path: str
 
@@ -72,28 +75,39 @@ def run(args: argparse.Namespace) -> int:
         screen.result(plain_table(("stage", "step", "size", "state", "where"), map(_cells, found)))
     else:
         screen.say("no checkpoints yet")
-    return 1 if any(each.fault for each in found) else 0
+    return 1 if any(each.fault and not each.set_aside for each in found) else 0
 
 
 def look(stage: StageRun, *, digests: bool) -> list[Found]:
-    """The checkpoints of a stage, newest first.
+    """The checkpoints of a stage, newest first; then those that were set aside.
 
     Args:
         stage: The stage run, with its checkpoints.
         digests: Read every byte.
     """
     known = {row.path for row in stage.checkpoints if row.verified_at is not None}
-    return [
-        _found(stage, path, known, digests=digests)
-        for path in checkpoint_folders(stage_folder(stage).checkpoints)
+    folder = stage_folder(stage)
+    paths = [
+        *checkpoint_folders(folder.checkpoints),
+        *checkpoint_folders(folder.checkpoints.parent / SET_ASIDE),
     ]
+    return [_found(stage, path, known, digests=digests) for path in paths]
 
 
 def _found(stage: StageRun, path: Path, known: set[str], *, digests: bool) -> Found:
     manifest = read_manifest(path)
+    is_aside = path.parent.name == SET_ASIDE
     if manifest is None:
-        fault = f"{path}: its manifest cannot be read"
-        return Found(stage.stage, -1, 0, final=False, verified=False, fault=fault, path=str(path))
+        return Found(
+            stage=stage.stage,
+            step=-1,
+            bytes=0,
+            final=False,
+            verified=False,
+            set_aside=is_aside,
+            fault=f"{path}: its manifest cannot be read",
+            path=str(path),
+        )
     wrong = faults(path, manifest, digests=digests)
     return Found(
         stage=stage.stage,
@@ -101,6 +115,7 @@ def _found(stage: StageRun, path: Path, known: set[str], *, digests: bool) -> Fo
         bytes=manifest.bytes,
         final=manifest.final,
         verified=str(path) in known or (digests and not wrong),
+        set_aside=is_aside,
         fault=wrong[0] if wrong else "",
         path=str(path),
     )
@@ -108,5 +123,6 @@ def _found(stage: StageRun, path: Path, known: set[str], *, digests: bool) -> Fo
 
 def _cells(found: Found) -> tuple[str, str, str, str, str]:
     state = found.fault or ("verified" if found.verified else "sizes are right")
-    final = "final, " if found.final else ""
-    return found.stage, str(found.step), decimal(found.bytes), final + state, found.path
+    kind = "set aside, " if found.set_aside else "final, " if found.final else ""
+    step = str(found.step) if found.step >= 0 else "-"
+    return found.stage, step, decimal(found.bytes), kind + state, found.path

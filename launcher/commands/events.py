@@ -3,8 +3,9 @@
 import argparse
 import time
 
-from db.queries import events_of
+from db.queries import events_of, stages_of
 from launcher.commands.arguments import add_run_arguments
+from launcher.errors import UsageError
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import open_screen
 
@@ -34,6 +35,9 @@ def run(args: argparse.Namespace) -> int:
     screen, ledger = open_screen(args), open_ledger(args.runs)
     run_id = find_run(ledger, args.run).id
     with ledger.read() as session:
+        names = [row.stage for row in stages_of(session, run_id)]
+        if args.stage is not None and args.stage not in names:
+            raise UsageError(f"run {run_id}: no stage '{args.stage}'; known: {', '.join(names)}")
         found = events_of(session, run_id, stage=args.stage, last=max(0, args.n))
     if args.json:
         keys = ("at", "kind", "text", "data")

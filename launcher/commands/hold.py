@@ -22,4 +22,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Holds the stages."""
-    return steer(args, lambda steering: steering.hold(args.stages), "next: launcher resume")
+    return steer(args, lambda steering: steering.hold(args.stages), "resume, when it may go on")

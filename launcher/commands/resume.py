@@ -22,4 +22,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Resumes the stages."""
-    return steer(args, lambda steering: steering.resume(args.stages), "next: launcher status")
+    return steer(args, lambda steering: steering.resume(args.stages))

@@ -4,7 +4,7 @@ import argparse
 import time
 
 from db.ledger import Ledger
-from db.passes import last_pass
+from db.passes import last_pass, usual_distance_s
 from db.states import RunState
 from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_run_arguments
@@ -66,8 +66,8 @@ def _passes(ledger: Ledger, seen: Refreshed) -> str:
     if seen.stages[0].cluster == "local" or run.state not in _GOING_ON:
         return ""
     with ledger.read() as session:
-        last = last_pass(session, good=True)
-    return passes_line(last.ended_at if last else None, run.created_at, time.time())
+        last, usual_s = last_pass(session, good=True), usual_distance_s(session)
+    return passes_line(last.ended_at if last else None, run.created_at, time.time(), usual_s)
 
 
 def _talk(screen: Screen, seen: Refreshed, *, verbose: bool) -> None:

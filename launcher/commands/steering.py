@@ -9,21 +9,24 @@ from launcher.cluster import open_cluster
 from launcher.reconcile.refresh import read_run
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import open_screen
-from launcher.steer import Steered, Steering
+from launcher.steer import Steering
+from launcher.wishes import Steered
 
 NOT_DONE_YET = 3
 
 
-def steer(args: argparse.Namespace, wish: Callable[[Steering], Steered], next_line: str) -> int:
+def steer(
+    args: argparse.Namespace, wish: Callable[[Steering], Steered], next_command: str = ""
+) -> int:
     """Takes the right to act, does what is wished, and says what is true now.
 
     Args:
         args: With `run`, `runs` and the common options.
         wish: What to do with the run's stages.
-        next_line: What to type next.
+        next_command: What to type next; by default what shows or drives the run.
 
     Returns:
-        0, or 3 when Slurm did not do all of it: the next pass does.
+        0, or 3 when Slurm did not do all of it: the next pass does, or it is to be asked again.
     """
     screen, ledger = open_screen(args), open_ledger(args.runs)
     run_id = find_run(ledger, args.run).id
@@ -34,5 +37,9 @@ def steer(args: argparse.Namespace, wish: Callable[[Steering], Steered], next_li
         screen.result(line.replace("[", "\\["))
     for line in steered.undone:
         screen.warn(f"{line}; the next pass does it (launcher requeue)")
-    screen.say(next_line)
-    return NOT_DONE_YET if steered.undone else 0
+    for line in steered.refused:
+        screen.warn(f"{line}; ask for it again")
+    # Where there is no Slurm, nothing goes on by itself.
+    shows = "status" if cluster.holds_dependencies else "watch"
+    screen.say(f"next: launcher {next_command or shows}")
+    return NOT_DONE_YET if steered.undone or steered.refused else 0

@@ -20,9 +20,7 @@ from launcher.cluster.base import Cluster, SubmitError
 from launcher.errors import LauncherError
 from launcher.intent import frozen_settings, job_request, new_token, write_fence
 from launcher.pipeline import Pipeline, Stage
-
-SET_ASIDE = "set-aside"
-"""Folder beside the checkpoints for those that must not be resumed from."""
+from launcher.reconcile.observe import SET_ASIDE
 
 
 class TakenError(LauncherError):

@@ -19,6 +19,8 @@ from jobs.contract.manifest import (
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 from launcher.cluster.base import Cluster, JobRow, NoAnswer, Rows, job_name
 
+SET_ASIDE = "set-aside"
+"""Folder beside the checkpoints for those that must not be resumed from."""
 _CLOCK_SKEW_S = 3600.0
 """By how much the controller's clock may differ from ours; also covers a change of the hour."""
 
@@ -88,9 +90,13 @@ class Observation:
         """What the cluster says of a submission's job.
 
         The name decides: Slurm hands out the same number again after a reset. What a local job
-        was called is not known once it is gone, but its number is the token.
+        was called is not known once it is gone, but its number is the token. The name of an
+        adopted job may be another job's as well.
         """
-        name = submission.job_name or job_name(stage.stage, submission.token)
+        if submission.job_name:
+            named = self.rows.get(submission.job_name, ())
+            return [row for row in named if row.slurm_id == submission.slurm_id]
+        name = job_name(stage.stage, submission.token)
         return [*self.rows.get(submission.token, ()), *self.rows.get(name, ())]
 
     @property

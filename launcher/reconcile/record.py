@@ -12,8 +12,8 @@ from jobs.contract.manifest import NAME, sha256_of
 from launcher.reconcile.facts import StageFacts
 from launcher.reconcile.judge import Judged
 from launcher.reconcile.observe import SeenCheckpoint
-from launcher.reconcile.policy import Action, Decision
-from launcher.reconcile.policy.decide import WITHDRAWN
+from launcher.reconcile.policy import Action, Decision, Handover
+from launcher.reconcile.policy.decide import ANSWER_S, WITHDRAWN
 
 _FINAL_ACTIONS = (Action.DONE, Action.FAIL)
 
@@ -148,6 +148,9 @@ def note_decision(session: Session, stage: StageRun, decision: Decision, *, at: 
 
 def is_over(decision: Decision, facts: StageFacts) -> bool:
     """Whether nothing more is expected of the submission's job."""
+    situation = facts.situation
+    if situation.handover is Handover.SENT and situation.sent_s < ANSWER_S:
+        return False  # it may still appear, and must be ended then
     ended = facts.gone and all(attempt.ended_at is not None for attempt in facts.attempts)
     final = decision.action in _FINAL_ACTIONS or decision.rule == WITHDRAWN
     return ended and (final or decision.state is StageState.CANCELLED)

@@ -31,18 +31,21 @@ _WIDE = 1000
 
 
 LATE_S = 900.0
-"""A run that goes on should have been passed over within this time."""
+"""A run that goes on should have been passed over within this time, or three usual distances."""
 
 
-def passes_line(last_good_at: float | None, since: float, now: float) -> str:
+def passes_line(
+    last_good_at: float | None, since: float, now: float, usual_s: float | None = None
+) -> str:
     """How long ago the last good pass was, as rich's markup; red when it is late.
 
     Args:
         last_good_at: Its end, Unix seconds; None: there was none.
         since: When the run began.
         now: Unix seconds.
+        usual_s: Usual time between two passes; None: not known.
     """
-    late = now - max(since, last_good_at or since) > LATE_S
+    late = now - max(since, last_good_at or since) > max(LATE_S, 3 * (usual_s or 0.0))
     if last_good_at is None:
         told = "no pass yet: launcher cron install lets cron do them"
     else:

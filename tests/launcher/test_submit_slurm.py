@@ -82,7 +82,9 @@ def test_requeued_job_goes_on_and_its_children_still_run(slurm: Daemons, tmp_pat
     assert attempts[1].last_step == 40
 
 
-def test_cancelled_job_is_cancelled_and_its_children_wait(slurm: Daemons, tmp_path: Path) -> None:
+def test_job_that_its_user_cancelled_is_cancelled_with_its_children(
+    slurm: Daemons, tmp_path: Path
+) -> None:
     pipeline = slurm_pipeline(tmp_path)
     run = submit(pipeline, steps=1000, step_s=0.1)
     refresh_until(pipeline, run, lambda now: now["second"] == "running")
@@ -90,7 +92,7 @@ def test_cancelled_job_is_cancelled_and_its_children_wait(slurm: Daemons, tmp_pa
     slurm.run("scancel", run.slurm_ids["second"])
     refresh_until(pipeline, run, lambda now: now["second"] == "cancelled")
 
-    assert states(open_ledger(pipeline))["middle"] == "waiting"
+    assert states(open_ledger(pipeline))["middle"] == "cancelled"
     slurm.run("scancel", run.slurm_ids["middle"], run.slurm_ids["third"])
 
 
