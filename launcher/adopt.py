@@ -83,7 +83,7 @@ def _check_job(session: Session, stage: StageRun, job: JobRow) -> None:
     by_number = submission_by_slurm_id(session, job.slurm_id, stage.cluster)
     by_name = submissions_by_token(session, [job.name.rpartition(".")[2]])
     for owner in [*([by_number] if by_number is not None else []), *by_name]:
-        mine = owner.stage_run
+        mine = session.get_one(StageRun, owner.stage_run_id)
         if owner.state in OPEN_SUBMISSION_STATES and _is_the_job(owner, mine, job):
             raise UsageError(
                 f"job {job.slurm_id} is known already, as stage {mine.stage} of run {mine.run_id}; "

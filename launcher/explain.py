@@ -24,6 +24,7 @@ _NEXT_OF_STATE = {
     StageState.HELD: _NEXT[Action.HOLD],
     StageState.CANCELLED: _NEXT[Action.CANCEL],
 }
+_ENDED = (StageState.DONE, StageState.REUSED, *_NEXT_OF_STATE)
 _LOOK_AGAIN = (
     "no-answer",
     "settling",
@@ -116,10 +117,17 @@ def _checkpoint(judged: Judged) -> str:
     return ", ".join(text for text in (told, bad) if text)
 
 
+def _is_over(judged: Judged) -> bool:
+    """Whether the stage has ended, so that not even Slurm's silence matters."""
+    rule, facts = judged.decision.rule, judged.facts
+    ended = facts.submission is None and facts.stage.state in _ENDED
+    return rule == "over" or (rule == "no-answer" and ended)
+
+
 def _rule(judged: Judged) -> str:
     """The rule that applies, or the one that ended the stage."""
     decision, stage = judged.decision, judged.facts.stage
-    is_over = decision.rule == "over"
+    is_over = _is_over(judged)
     rule = stage.rule or decision.rule if is_over else decision.rule
     sentence = stage.why if is_over else decision.sentence
     return f"{rule}: {sentence}" if sentence else rule
@@ -129,10 +137,10 @@ def _next(judged: Judged, now: float) -> str:
     decision = judged.decision
     if decision.not_before is not None and decision.not_before > now:
         return f"{decision.action} at {_moment(decision.not_before)}, by the first pass after that"
+    if _is_over(judged):
+        return _NEXT_OF_STATE.get(judged.facts.stage.state, _NEXT[Action.NOTHING])
     if decision.rule in _LOOK_AGAIN:
         return "the next passes look again"
-    if decision.rule == "over":
-        return _NEXT_OF_STATE.get(judged.facts.stage.state, _NEXT[Action.NOTHING])
     return _NEXT.get(decision.action, f"{decision.action}, by the next pass (launcher requeue)")
 
 

@@ -7,6 +7,7 @@ from launcher.commands.arguments import add_stage_arguments
 from launcher.commands.steering import steer
 from launcher.errors import UsageError
 from launcher.runs import find_run, open_ledger
+from launcher.show.console import open_screen
 
 DESCRIPTION = """\
   launcher cancel stage3
@@ -28,9 +29,8 @@ def run(args: argparse.Namespace) -> int:
     """Cancels the stages, after asking where somebody can answer."""
     run_id = find_run(open_ledger(args.runs), args.run).id
     what = ", ".join(args.stages) or "all stages"
-    if not args.yes and sys.stdin.isatty():
-        answer = input(f"cancel {what} of run {run_id}, and what needs it? [y/N] ")
-        if answer.strip().lower() not in ("y", "yes"):
-            raise UsageError("nothing was cancelled")
+    question = f"cancel {what} of run {run_id}, and what needs it?"
+    if not args.yes and sys.stdin.isatty() and not open_screen(args).agrees(question):
+        raise UsageError("nothing was cancelled")
     args.run = run_id  # a newer run may have begun meanwhile
     return steer(args, lambda steering: steering.cancel(args.stages), "resume, if need be")

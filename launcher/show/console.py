@@ -58,6 +58,12 @@ class Screen:
         """Tells on stderr what the user should know even when quiet."""
         self.err.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
 
+    def agrees(self, question: str) -> bool:
+        """Asks on stderr; whether the line on stdin is a yes. No line (Ctrl-D) is a no."""
+        self.err.file.write(f"{question} [y/N] ")
+        self.err.file.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
 
 def open_screen(args: Namespace) -> Screen:
     """The streams as `--no-color`, `--quiet` and the environment want them."""

@@ -23,6 +23,7 @@ from tests.cluster.followed import (
     submitting,
 )
 from tests.cluster.slurm_cluster import SlurmCluster as Daemons
+from tests.launcher.pretend import Pretending
 from tests.launcher.pretend_faults import Faulting, sliced
 from tests.launcher.worlds import clock_of, states
 
@@ -77,6 +78,22 @@ def test_cancel_ends_the_stage_and_its_children_until_they_are_resumed(
     assert [len(row.submissions) for row in run.rows.values()] == [0, 2, 2, 2]
 
 
+def test_stage_resumed_while_its_cancelled_job_still_ends_gets_one_new_job(
+    slurm: Daemons, tmp_path: Path
+) -> None:
+    run = submitting(on_slurm(tmp_path), Pretending(SlurmCluster(), steps=2000, deaf=True))
+    run.until(lambda now: now["second"] == "running")
+    slurm.wait(lambda: any(run.folder("second").events.glob("*.jsonl")), "it listens to nothing")
+
+    steer(run, "cancel")  # Slurm has to kill it in the end
+    run.cluster = Faulting(SlurmCluster())
+    said = steer(run, "resume")
+
+    assert "still ends; then it gets a new one" in said[0]
+    run.until_done()
+    assert [len(row.submissions) for row in run.rows.values()] == [0, 2, 2, 2]
+
+
 def test_held_job_that_waits_stays_until_it_is_resumed(slurm: Daemons, tmp_path: Path) -> None:
     run = long_run(tmp_path)
 
@@ -119,6 +136,7 @@ def test_job_whose_row_was_lost_is_adopted_and_finishes_the_run(tmp_path: Path) 
     with run.ledger.write() as session:  # an older copy of the ledger, put back
         row = session.get_one(Submission, run.rows["second"].submissions[-1].id)
         row.token, row.slurm_id = "t0000000000", None
+        row.sent_at = (row.sent_at or 0.0) - 300.0
 
     with acting(run.ledger, clock_of(None)) as lease:
         run_id = run.rows["second"].run_id

@@ -251,3 +251,7 @@ def test_status_answers_soon() -> None:
 )
 def test_late_pass_is_red(last: float | None, line: str) -> None:
     assert passes_line(last, 900.0, 2000.0) == line
+
+
+def test_pass_is_not_late_where_passes_are_rare() -> None:
+    assert passes_line(1000.0, 900.0, 2000.0, usual_s=600.0) == "last good pass 16:40 ago"

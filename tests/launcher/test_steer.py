@@ -1,5 +1,9 @@
 """What needs no Slurm of cancel, hold, resume and of the commands that only show."""
 
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,59 +11,17 @@ import pytest
 from db.passes import quarantine
 from jobs.contract.manifest import Manifest, describe, write_manifest
 from jobs.contract.paths import RunFolder
-from launcher.acting import acting
 from launcher.cli import main
-from launcher.cluster.base import JobRow, NoAnswer, job_name
+from launcher.cluster.base import NoAnswer
 from launcher.cluster.reasons import in_words
 from launcher.errors import ClusterError, UsageError
-from launcher.steer import Steering
-from launcher.submit import NewRun
 from tests.launcher.paper import Paper
-from tests.launcher.worlds import (
-    clock_of,
-    make_pipeline,
-    open_ledger,
-    stage_rows,
-    states,
-    submit_run,
-)
+from tests.launcher.steered import World, world
+from tests.launcher.worlds import stage_rows, states
 
+__all__ = ["world"]
 
-class World:
-    """A submitted run on paper."""
-
-    def __init__(self, folder: Path) -> None:
-        self.pipeline = make_pipeline(folder)
-        self.paper = Paper()
-        self.ledger = open_ledger(self.pipeline)
-        self.run: NewRun = submit_run(self.pipeline, self.paper, 1000.0)
-        self.show(second="RUNNING")
-
-    def show(self, **words: str) -> None:
-        """What the queue shows."""
-        self.paper.queue = [
-            JobRow(
-                slurm_id=self.run.slurm_ids[stage],
-                restart=0,
-                name=job_name(stage, self.run.tokens[stage]),
-                word=words.get(stage, "PENDING"),
-                reason="" if words.get(stage) == "RUNNING" else "Dependency",
-                source="squeue",
-            )
-            for stage in self.run.tokens
-        ]
-
-    def steer(self, wish: str, *names: str) -> list[str]:
-        with acting(self.ledger, clock_of(2000.0)) as lease:
-            steered = getattr(Steering(lease, self.paper, self.run.id), wish)(names)
-        return [*steered.said, *steered.undone]
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.delenv("LAUNCHER_LEDGER", raising=False)
-    monkeypatch.setenv("LAUNCHER_RUNS", str(tmp_path / "runs"))
-    return World(tmp_path)
+ROOT = Path(__file__).parents[2]
 
 
 def test_cancel_reaches_everything_that_needs_the_stage(world: World) -> None:
@@ -87,6 +49,75 @@ def test_wish_stays_in_the_ledger_when_slurm_does_not_answer(world: World) -> No
     ]
     [submission] = stage_rows(world.ledger)["third"].submissions
     assert (submission.intent, str(submission.state)) == ("cancel", "submitted")
+
+
+def test_job_that_sbatch_never_told_of_is_ended_when_it_appears(world: World) -> None:
+    world.lose_answer("third")
+    world.paper.queue = [world.row("second", "RUNNING"), world.row("middle", "PENDING")]
+
+    told = world.steered("cancel", "third").undone
+    world.pass_once(10.0)
+    world.show(second="RUNNING")
+    world.pass_once(10.0)
+
+    assert told == ["stage third is cancelled; sbatch never said whether it made a job to end"]
+    assert (world.paper.acts, states(world.ledger)["third"]) == (["cancel 103"], "cancelled")
+
+
+def test_cancelled_run_is_looked_at_until_a_job_on_its_way_must_have_appeared(
+    world: World,
+) -> None:
+    for stage in world.run.tokens:
+        world.lose_answer(stage)
+    world.paper.queue = []
+    world.steer("cancel")
+
+    world.pass_once(10.0)
+    looked = world.pass_once(10.0).stages
+    world.pass_once(200.0)
+
+    assert (looked, world.pass_once().stages) == (4, 0)
+
+
+def test_done_stage_cannot_be_cancelled_or_held(world: World) -> None:
+    with pytest.raises(UsageError, match="stage first is reused; there is nothing to hold"):
+        world.steer("hold", "first")
+
+    world.steer("cancel")
+    with pytest.raises(UsageError, match="stage middle is cancelled; there is nothing to hold"):
+        world.steer("hold", "middle")
+
+
+def test_running_stage_that_cannot_go_on_later_is_not_stopped_by_hold(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    world = World(tmp_path / "other", ["stages.second.resumable=false"])
+
+    with pytest.raises(UsageError, match="stage second runs and cannot go on later"):
+        world.steer("hold", "second")
+    told = world.steer("hold")
+
+    assert world.paper.acts == ["hold 102", "hold 103"]
+    assert told[0] == "stage middle is held: job 102 waits in the queue"
+
+
+def test_cancel_asks_on_a_terminal_and_does_nothing_without_a_yes(world: World) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "launcher", "cancel", "third"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    os.write(ours, b"\n")
+    _, said = process.communicate(timeout=60)
+    os.close(theirs)
+    os.close(ours)
+
+    assert said == (
+        f"cancel third of run {world.run.id}, and what needs it? [y/N] "
+        "error: nothing was cancelled\n"
+    )
+    assert (process.returncode, states(world.ledger)["third"]) == (2, "waiting")
 
 
 def test_hold_lets_a_running_job_save_and_holds_one_that_waits(world: World) -> None:
@@ -136,6 +167,36 @@ def test_checkpoints_are_listed_and_a_damaged_one_is_an_error(
     assert main(["checkpoints", "second", "--verify"]) == 1
 
     assert "digest differs" in capsys.readouterr().out
+
+
+def test_checkpoint_that_was_set_aside_is_listed_as_such(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(world.run.folder.root).stage("second").root / "set-aside" / "step-00000005.2"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("weights")
+    write_manifest(folder, Manifest(step=5, files=(describe(folder / "weights", "weights"),)))
+    (folder / "weights").unlink()
+
+    assert main(["checkpoints"]) == 0
+
+    assert "set aside, " in capsys.readouterr().out
+
+
+def test_events_of_an_unknown_stage_are_an_error(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["events", "--run", world.run.id, "--stage", "secnd"]) == 2
+
+    assert "no stage 'secnd'; known: first, second" in capsys.readouterr().err
+
+
+def test_events_say_what_was_asked_for(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.steer("hold", "second")
+
+    assert main(["events", "--stage", "second", "-n", "1"]) == 0
+
+    assert capsys.readouterr().out.endswith("second: somebody typed launcher hold\n")
 
 
 def test_events_tell_decisions_with_their_rules(
