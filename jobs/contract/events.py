@@ -64,7 +64,7 @@ def read_events(path: Path) -> Iterator[Event]:
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except OSError:  # not there, or not to be read now: what it says will be heard later
         return
     for line in text.splitlines():
         try:

@@ -126,12 +126,13 @@ def faults(folder: Path, manifest: Manifest, *, digests: bool) -> list[str]:
         path = folder / file.name
         try:
             size = path.stat().st_size
+            digest = sha256_of(path) if digests and size == file.bytes and file.sha256 else None
         except OSError as error:
             found.append(f"{path}: {error.strerror}")
             continue
         if size != file.bytes:
             found.append(f"{path}: {size} bytes, the manifest says {file.bytes}")
-        elif digests and file.sha256 and sha256_of(path) != file.sha256:
+        elif digest is not None and digest != file.sha256:
             found.append(f"{path}: the content is not what was saved (digest differs)")
     return found
 

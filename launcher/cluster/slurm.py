@@ -1,7 +1,7 @@
 """Slurm: submission through submitit, two batched questions, and what to say when it is silent."""
 
-import getpass
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -72,7 +72,7 @@ class SlurmCluster:
 
     def live(self) -> Rows:
         """All jobs of this user that slurmctld knows, those ended a little while ago included."""
-        me = getpass.getuser()
+        me = _me()
         command = ["squeue", "-h", "-a", "-t", "all", "-u", me, "-O", parse.QUEUE_FORMAT]
         return self._ask(command, parse.parse_queue)
 
@@ -82,7 +82,7 @@ class SlurmCluster:
         command += ["-o", parse.HISTORY_FIELDS]
         if since is not None:
             moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
-            return self._ask([*command, "-u", getpass.getuser(), "-S", moment], parse.parse_history)
+            return self._ask([*command, "-u", _me(), "-S", moment], parse.parse_history)
         if not slurm_ids:
             return []
         return self._ask([*command, "-j", ",".join(slurm_ids)], parse.parse_history)
@@ -170,6 +170,11 @@ class SlurmCluster:
             return read(said)
         except ValueError as error:
             return NoAnswer(str(error))
+
+
+def _me() -> str:
+    """The user that this process is: LOGNAME may say another, whose queue is another's."""
+    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def slurm_answers() -> bool:

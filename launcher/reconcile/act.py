@@ -200,11 +200,11 @@ class Actor:
 
     def _release(self, facts: StageFacts, decision: Decision) -> Became:
         slurm_id = facts.slurm_id or ""
+        self.cluster.release(slurm_id)
         with self.lease.write() as session:
             row = submission_by_token(session, facts.stage.submissions[-1].token)
             if row is not None:
                 row.releases = (row.releases or 0) + 1
-        self.cluster.release(slurm_id)
         self._decided(facts.stage, decision)
         return Became(StageState.PENDING, slurm_id, f"released job {slurm_id}")
 
@@ -231,7 +231,7 @@ class Actor:
 
     def _stop(self, facts: StageFacts, decision: Decision) -> Became:
         slurm_id = facts.slurm_id or ""
-        self._intend(facts.stage, "limit")
+        self._intend(facts.stage, facts.stage.submissions[-1].intent or "limit")
         self.cluster.stop(slurm_id)
         self._decided(facts.stage, decision)
         return Became(StageState.RUNNING, slurm_id, f"told job {slurm_id} to save and stop")

@@ -208,7 +208,7 @@ def _situation(  # noqa: PLR0913, PLR0917 - everything that is known comes toget
         handover=_handover(submission, slurm_id),
         waits_in_queue=stage.cluster != "local",
         sent_s=seen.at - submission.sent_at if submission and submission.sent_at else 0.0,
-        intent=(submission.intent or "") if submission else "",
+        intent=history.intent_of(submission, described),
         queued=queued,
         end=end,
         unseen_s=seen.at - unseen_since if unseen_since is not None else 0.0,

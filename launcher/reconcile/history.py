@@ -65,3 +65,12 @@ def budgets_of(submission: Submission | None) -> Budgets:
 def newest_submission(stage: StageRun) -> Submission | None:
     """The newest submission of a stage run, open or not."""
     return stage.submissions[-1] if stage.submissions else None
+
+
+def intent_of(submission: Submission | None, attempts: Sequence[Attempt]) -> str:
+    """What the launcher wants of a job; a hang ends with the attempt that hung."""
+    if submission is None or submission.intent is None:
+        return ""
+    started_at = attempts[-1].started_at if attempts else None
+    is_older = started_at is not None and started_at > (submission.intent_at or started_at)
+    return "" if submission.intent == "hang" and is_older else submission.intent

@@ -1,6 +1,7 @@
 """Writes facts and decisions into the ledger, all in one transaction. Again is harmless."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from sqlalchemy.orm import Session
 
@@ -89,7 +90,8 @@ def _record_facts(
     for seen in facts.checkpoints:
         known_row = paths.get(str(seen.path))
         if not seen.faults and not _is_recorded(known_row, seen):
-            record.record_checkpoint(session, checkpoint_row(stage.id, seen, attempts, at=at))
+            with suppress(OSError):  # a newer one has taken its place since it was seen
+                record.record_checkpoint(session, checkpoint_row(stage.id, seen, attempts, at=at))
     if facts.total_steps is not None:
         stage.total_steps = facts.total_steps
     _record_watch(submission, facts, at=at, counts=counts)

@@ -7,7 +7,7 @@ from launcher.reconcile.policy.decision import Action, Decision, cancelled, hold
 from launcher.reconcile.policy.situation import Queued, Situation
 
 _RESUME = "then: launcher resume"
-_GAVE_UP = (StageState.FAILED, StageState.HELD)
+_GAVE_UP = (StageState.FAILED, StageState.HELD, StageState.WAITING)
 
 
 def decide_live(s: Situation, queued: Queued) -> Decision:
@@ -30,8 +30,15 @@ def _decide_running(s: Situation, queued: Queued) -> Decision:
             sentence=f"{still}, more than {queued.hang_after_s:.0f} s: it hangs",
             state=StageState.RUNNING,
         )
+    if s.intent == "hold":
+        return Decision(
+            rule="held-by-launcher",
+            action=Action.STOP,
+            sentence="to be held by `launcher hold`; it saves, and is held then",
+            state=StageState.RUNNING,
+        )
     limit = limit_reached(s)
-    if limit is not None and not s.intent:
+    if limit is not None:
         return Decision(
             rule=limit.rule,
             action=Action.STOP,
