@@ -1,45 +1,27 @@
 """Passes while jobs are preempted, killed, stopped and cancelled."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jobs.contract.task import StageTask
 from launcher.cluster import SlurmCluster
-from tests.cluster.followed import (
-    Followed,
-    cancel_all,
-    live_jobs,
-    newest_step,
-    on_slurm,
-    submitting,
-)
+from tests.cluster.followed import cancel_all, live_jobs, on_slurm, submitting
+from tests.cluster.interrupted import ALL_NODES, fields, never_satisfied, newest_job
 from tests.cluster.slurm_cluster import SlurmCluster as Daemons
 from tests.launcher.pretend import Pretending
-from tests.launcher.pretend_faults import Faulting, sliced
+from tests.launcher.pretend_faults import Faulting, Sliced, Stage, sliced, sliced_first
 from tests.launcher.worlds import states
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
-ALL_NODES = "cluster.nodes=4"
-
-
-def never_satisfied(slurm: Daemons) -> list[str]:
-    """Jobs that wait for parents that can never succeed."""
-    told = slurm.run("squeue", "-h", "-o", "%i %r").splitlines()
-    return [line for line in told if "DependencyNeverSatisfied" in line]
-
-
-def fields(run: Followed, *names: str) -> list[tuple[object, ...]]:
-    """Of the attempts of `second`."""
-    return [tuple(getattr(a, name) for name in names) for a in run.rows["second"].attempts]
 
 
 @pytest.mark.parametrize("partition", ["preempt", "preemptcancel"])
 def test_preempted_job_that_requeues_itself_keeps_its_id_and_loses_nothing(
     slurm: Daemons, tmp_path: Path, partition: str
 ) -> None:
-    make = sliced(steps=60, step_s=0.05)
+    make = sliced_first(steps=5000, step_s=0.1, attempts=2)
     run = submitting(
         on_slurm(tmp_path, ALL_NODES, partition=partition), Faulting(SlurmCluster(), make=make)
     )
@@ -57,7 +39,7 @@ def test_preempted_job_that_requeues_itself_keeps_its_id_and_loses_nothing(
 def test_preempted_job_without_scontrol_is_submitted_again_and_its_child_rewired(
     slurm: Daemons, tmp_path: Path, partition: str
 ) -> None:
-    cluster = Pretending(SlurmCluster(), steps=60, step_s=0.1)
+    cluster = Pretending(SlurmCluster(), step_s=0.1, lasts="second")
     run = submitting(on_slurm(tmp_path, ALL_NODES, partition=partition), cluster)
     run.until(lambda now: now["second"] == "running")
 
@@ -69,20 +51,6 @@ def test_preempted_job_without_scontrol_is_submitted_again_and_its_child_rewired
     assert ("middle", "rewire") in run.rules
     assert [lost for (lost,) in fields(run, "steps_lost")] == [0, 0]
     assert [len(row.submissions) for row in run.rows.values()] == [0, 2, 1, 1]
-
-
-def test_job_that_ignores_the_signal_goes_on_from_its_last_checkpoint(
-    slurm: Daemons, tmp_path: Path
-) -> None:
-    cluster = Pretending(SlurmCluster(), steps=300, step_s=0.1, deaf=True)
-    run = submitting(on_slurm(tmp_path, ALL_NODES), cluster)
-    run.until(lambda now: now["second"] == "running")
-
-    slurm.preempt(1)
-    run.until(lambda _: ("second", "preempted") in run.rules)
-
-    assert fields(run, "cause")[0] == ("preemption",)
-    cancel_all()
 
 
 def test_job_killed_without_a_word_is_submitted_again(tmp_path: Path) -> None:
@@ -97,29 +65,6 @@ def test_job_killed_without_a_word_is_submitted_again(tmp_path: Path) -> None:
     run.until(lambda _: ("second", "failed") in run.rules)
     assert fields(run, "last_step", "steps_lost")[0] == (5, 1)
     cancel_all()
-
-
-def test_stage_of_three_time_slices_is_done(slurm: Daemons, tmp_path: Path) -> None:
-    """The limit is lowered while it runs: a minute is the least that can be asked for."""
-    make = sliced(steps=90, step_s=0.1)
-    run = submitting(on_slurm(tmp_path), Faulting(SlurmCluster(), make=make, requeue=False))
-    job = ""
-    for _ in range(2):
-        run.until(lambda now, old=job: now["second"] == "running" and newest_job(run) != old)
-        job = newest_job(run)
-        before = newest_step(run.folder("second"))
-        run.until_saved("second", max(before, 0) + 4)
-        slurm.run("scancel", "--signal=USR2", job)  # as --signal=USR2@lead before the limit
-        run.until(lambda _, old=job: newest_job(run) != old)
-
-    run.until_done()
-
-    assert [lost for (lost,) in fields(run, "steps_lost")] == [0, 0, 0]
-
-
-def newest_job(run: Followed) -> str:
-    """The job of `second`."""
-    return run.rows["second"].submissions[-1].slurm_id or ""
 
 
 def test_job_that_its_user_cancels_is_never_tried_again(slurm: Daemons, tmp_path: Path) -> None:
@@ -143,17 +88,18 @@ def test_job_that_its_user_cancels_is_never_tried_again(slurm: Daemons, tmp_path
 def test_job_held_by_hand_is_left_alone_and_goes_on_when_it_is_released(
     slurm: Daemons, tmp_path: Path
 ) -> None:
-    run = submitting(
-        on_slurm(tmp_path, "cluster.sbatch.hold=true"),
-        Faulting(SlurmCluster(), make=sliced(steps=4)),
-    )
-    run.until(lambda now: now["second"] == "held")
-    assert run.rows["second"].rule == "held-in-queue"
+    run = submitting(on_slurm(tmp_path), Faulting(SlurmCluster(), make=sliced(steps=20)))
+    job = newest_job(run, "middle")
 
-    for row in live_jobs():
-        slurm.run("scontrol", "release", row.slurm_id)
-
+    slurm.run("scontrol", "uhold", job)
+    run.until(lambda now: (now["second"], now["middle"]) == ("done", "held"))
+    run.pass_once()
+    held = (run.rows["middle"].rule, slurm.run("squeue", "-h", "-j", job, "-o", "%r").strip())
+    slurm.run("scontrol", "release", job)
     run.until_done()
+
+    assert held == ("held-in-queue", "JobHeldUser")
+    assert [len(row.submissions) for row in run.rows.values()] == [0, 1, 1, 1]
 
 
 def test_job_that_ends_well_without_its_result_holds_its_child_back(
@@ -203,7 +149,7 @@ def own(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iter
 
 @pytest.mark.parametrize("own", [{"accounting": False}], indirect=True)
 def test_run_is_finished_where_there_is_no_accounting(own: Daemons, tmp_path: Path) -> None:
-    cluster = Pretending(SlurmCluster(), steps=40, step_s=0.1)
+    cluster = Pretending(SlurmCluster(), step_s=0.1, lasts="second")
     run = submitting(on_slurm(tmp_path, ALL_NODES), cluster)
     run.until(lambda now: now["second"] == "running")
 
@@ -211,20 +157,38 @@ def test_run_is_finished_where_there_is_no_accounting(own: Daemons, tmp_path: Pa
     run.until_done()
 
     assert [lost for (lost,) in fields(run, "steps_lost")] == [0, 0]
+
+
+def long_but_third(task: StageTask) -> Stage:
+    """The first attempts of two stages last until somebody ends them."""
+    short = task.stage == "third"
+    return Sliced(task) if short else Sliced(task, steps=5000, step_s=0.1, attempts=2)
+
+
+def is_known(daemons: Daemons, slurm_id: str) -> bool:
+    """Whether the controller remembers a job."""
+    return slurm_id in daemons.run("squeue", "-h", "-t", "all", "-o", "%i").split()
 
 
 @pytest.mark.parametrize("own", [{"min_job_age_s": 2}], indirect=True)
-def test_child_of_a_purged_parent_waits_for_the_new_job(own: Daemons, tmp_path: Path) -> None:
-    cluster = Pretending(SlurmCluster(), steps=40, step_s=0.1)
+def test_child_of_a_forgotten_parent_runs_after_it_and_never_waits_for_its_id(
+    own: Daemons, tmp_path: Path
+) -> None:
+    cluster = Faulting(SlurmCluster(), make=long_but_third, requeue=False)
     run = submitting(on_slurm(tmp_path, ALL_NODES), cluster)
-    run.until(lambda now: now["second"] == "running")
-    job = newest_job(run)
+    run.until_saved("second", 2)
+    first = newest_job(run)
     own.preempt(1)
-    own.wait(lambda: job not in own.run("squeue", "-h", "-t", "all", "-o", "%i").split(), "purge")
+    own.wait(lambda: not is_known(own, first), "the parent's first job is forgotten")
 
+    run.until_saved("middle", 2)
+    own.wait(lambda: not is_known(own, newest_job(run)), "its second job as well")
+    own.preempt(1)
     run.until_done()
 
-    starts = [a.started_at for row in list(run.rows.values())[1:] for a in row.attempts[-1:]]
-    assert starts == sorted(starts, key=lambda at: at or 0.0)
+    second, middle = run.rows["second"], run.rows["middle"]
+    assert [a.exit_kind for a in middle.attempts] == ["stopped", "done"]  # none was refused
+    assert (middle.attempts[0].started_at or 0.0) >= (second.attempts[-1].ended_at or 0.0) > 0
+    assert [s.rule for s in middle.submissions] == [None, "stopped"]
+    assert middle.submissions[-1].parents == []
     assert [lost for (lost,) in fields(run, "steps_lost")] == [0, 0]
-    assert os.environ["SLURM_CONF"] == own.env["SLURM_CONF"]

@@ -37,6 +37,7 @@ class Pretend:
         fail_at: Fails at this step.
         die_at: Vanishes without a word at this step.
         deaf: Passes signals over.
+        lasts: The first attempt goes on until it is told to stop; `steps` are left for the next.
     """
 
     task: StageTask
@@ -45,6 +46,7 @@ class Pretend:
     fail_at: int | None = None
     die_at: int | None = None
     deaf: bool = False
+    lasts: bool = False
 
     def __call__(self) -> None:
         if os.environ.get("SLURM_PROCID", "0") != "0":
@@ -63,9 +65,10 @@ class Pretend:
         events = EventWriter(folder.events_file(key))
         found = newest_valid(folder.checkpoints, digests=True)
         step = found[1].step if found else 0
+        steps = self.steps if not self.lasts else step + self.steps if found else 10**6
         events.write("begin", hosts=["here"], world_size=1)
-        events.write("started", resume_step=step, total_steps=self.steps)
-        while step < self.steps and not asked:
+        events.write("started", resume_step=step, total_steps=steps)
+        while step < steps and not asked:
             time.sleep(self.step_s)
             step += 1
             events.write("step", step=step, epoch=0, loss=1 / step, step_s=self.step_s)
@@ -74,7 +77,7 @@ class Pretend:
                 os._exit(1)
             if step == self.die_at:
                 os._exit(9)
-        final = step == self.steps
+        final = step == steps
         checkpoint = folder.checkpoint(step, final=final)
         checkpoint.mkdir(parents=True, exist_ok=True)
         (checkpoint / "weights").write_text(f"{step}")
@@ -103,6 +106,7 @@ class Pretending:
         fail: Stage that fails at its first step.
         die: Stage that vanishes at its first step.
         deaf: See `Pretend`.
+        lasts: Stage whose first attempt goes on until it is told to stop.
     """
 
     cluster: Cluster
@@ -111,6 +115,7 @@ class Pretending:
     fail: str = ""
     die: str = ""
     deaf: bool = False
+    lasts: str = ""
 
     @property
     def name(self) -> str:
@@ -134,6 +139,7 @@ class Pretending:
             fail_at=1 if request.stage == self.fail else None,
             die_at=1 if request.stage == self.die else None,
             deaf=self.deaf,
+            lasts=request.stage == self.lasts,
         )
 
     def script(self, request: JobRequest) -> str:

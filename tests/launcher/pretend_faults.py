@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import cloudpickle
 
@@ -42,6 +42,8 @@ class Sliced:
             put itself back into the queue: there is no `scontrol` in its container.
         quits: How an attempt ends instead: `well`, with 0 and without a word; or without a save:
             `killed`, `memory` (it has none left) or `refuses`.
+        deaf: Passes signals over.
+        attempts: The attempt of this number has four steps left, whatever `steps` says; 0: none.
     """
 
     task: StageTask
@@ -50,6 +52,8 @@ class Sliced:
     every: int = 2
     slice_steps: int = 1000
     quits: Literal["", "well", "killed", "memory", "refuses"] = ""
+    deaf: bool = False
+    attempts: int = 0
 
     def __call__(self) -> None:
         run_task(self.task, self.count)
@@ -60,11 +64,17 @@ class Sliced:
             return
         found = newest_valid(job.folder.checkpoints, digests=True)
         step = found[1].step if found else 0
+        begun = len(list(job.folder.events.glob("*.jsonl")))
+        last_one = self.attempts and begun >= self.attempts
+        (replace(self, steps=step + 4) if last_one else self).go_on(job, step)
+
+    def go_on(self, job: Job, step: int) -> None:
+        """Counts on from this step."""
         job.tell("started", resume_step=step, total_steps=self.steps)
         job.stop.stay()
         last = min(step + self.slice_steps, self.steps)
         while step < last:
-            if job.stop.signal_name is not None:
+            if job.stop.signal_name is not None and not self.deaf:
                 self.save(job, step)
                 raise StoppedError(step)
             time.sleep(self.step_s)
@@ -72,17 +82,22 @@ class Sliced:
             job.tell("step", step=step, epoch=0, loss=1 / step, step_s=self.step_s)
             if step % self.every == 0 and step < last:
                 self.save(job, step)
-        if step < self.steps and self.quits == "killed":
+        if step < self.steps:
+            self.quit(job, step)
+        self.save(job, step)
+
+    def quit(self, job: Job, step: int) -> NoReturn:
+        """Ends an attempt that is not the last."""
+        if self.quits == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        if step < self.steps and self.quits == "memory":
+        if self.quits == "memory":
             raise MemoryError("no 80 GB left")
-        if step < self.steps and self.quits == "refuses":
+        if self.quits == "refuses":
             raise RefusedError("the loss is nan")
         self.save(job, step)
-        if step < self.steps and self.quits == "well":
+        if self.quits == "well":
             os._exit(0)
-        if step < self.steps:
-            leave(end(job, "stopped", 75, f"stopped at step {step}", step=step))
+        leave(end(job, "stopped", 75, f"stopped at step {step}", step=step))
 
     def save(self, job: Job, step: int) -> None:
         """Saves as a training does; raises RefusedError for a zombie."""
@@ -168,6 +183,11 @@ class Faulting(Pretending):
         resumable = request.resumable and self.requeue
         task = self.make(request.task)
         return self.cluster.submit(replace(request, task=task, resumable=resumable))
+
+
+def sliced_first(**parts: Any) -> Callable[[StageTask], Stage]:
+    """Makes a `Sliced` stage of these parts of `second`, and short ones of those after it."""
+    return lambda task: Sliced(task, **parts) if task.stage == "second" else Sliced(task)
 
 
 def sliced(**parts: Any) -> Callable[[StageTask], Stage]:
