@@ -46,7 +46,8 @@ class Requeue:
         no_progress: Attempts in a row that may end without a new checkpoint.
         failures: Failures in a row (not interruptions) that are tried again.
         storm: Attempts that may begin within 30 minutes.
-        hang_s: Least time without a step before a job counts as hung, key `hang`.
+        hang_s: Least time without a step before a job counts as hung, key `hang`; its start may
+            take three times as long.
         max_gpu_hours: GPU time that the run may take; None: any.
         deadline: When the run must be done, as written: a duration after submission, or an
             ISO date and time with its zone. None: never.

@@ -112,7 +112,7 @@ class SlurmStage:
             "squeue", "-h", "-t", "all", "-j", self.slurm_id, "-O", "RestartCnt"
         ).strip()
 
-    def wait_for_step(self, steps: int = 1, *, restart: int = 0, limit_s: float = 60) -> None:
+    def wait_for_step(self, steps: int = 1, *, restart: int = 0, limit_s: float = 180) -> None:
         """Waits until an attempt has done so many steps."""
 
         def done() -> bool:
@@ -122,7 +122,7 @@ class SlurmStage:
         what = f"job {self.slurm_id}, restart {restart}, has done {steps} steps"
         self.slurm.wait(done, what, limit_s)
 
-    def wait_for_end(self, restart: int = 0, limit_s: float = 60) -> None:
+    def wait_for_end(self, restart: int = 0, limit_s: float = 180) -> None:
         """Waits until an attempt has told its end and what came of the requeue."""
         ends = {"requeued", "not_requeued", "requeue_failed"}
 
