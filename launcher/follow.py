@@ -19,6 +19,7 @@ from launcher.acting import BusyError
 from launcher.cluster.base import Cluster
 from launcher.pipeline import load_pipeline
 from launcher.reconcile.observe import open_submission
+from launcher.reconcile.policy.decide import UNSENT
 from launcher.reconcile.refresh import (
     ALL_BYTES,
     Refreshed,
@@ -115,11 +116,15 @@ class Follower:
             return self.look()
         for done in report.done:
             if done.said or done.error:
-                self.say(f"{done.stage}: {done.said or done.error} ({done.rule}: {done.sentence})")
+                why = "" if done.rule == UNSENT else f" ({done.rule}: {done.sentence})"
+                self.say(f"{done.stage}: {done.said or done.error}{why}")
+        # What was decided about a stage is out of date once it has been done.
+        acted = {done.stage for done in report.done if done.said}
+        learned = learned_from(report.judged.get(self.run_id, ()))
         return self._show(
             Refreshed(
                 stages=read_run(self.ledger, self.run_id).stages,
-                learned=learned_from(report.judged.get(self.run_id, ())),
+                learned={stage: told for stage, told in learned.items() if stage not in acted},
                 queries=report.queries,
                 no_answer=report.no_answer,
             )

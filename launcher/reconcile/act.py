@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from db import passes, record
 from db.queries import submission_by_token
-from db.schema import StageRun
+from db.schema import StageRun, Submission
 from db.states import StageState
 from jobs.contract.paths import AttemptKey, RunFolder
 from launcher.acting import Acting
@@ -104,25 +104,15 @@ class Actor:
         return self._pipelines[stage.run_id]
 
     def _submit(self, facts: StageFacts, decision: Decision, parents: tuple[str, ...]) -> Became:
-        from launcher.reconcile.handover import hand_over  # noqa: PLC0415 - see TYPE_CHECKING
-
-        stage = facts.stage
-        pipeline = self._pipeline(stage)
-        slurm_id = hand_over(
-            self.lease, self.cluster, pipeline, stage, stage.submissions[-1], parents
-        )
-        self._decided(stage, decision)
-        return self._became_job(slurm_id, parents, f"submitted as job {slurm_id}")
+        became = self._hand_over(facts.stage, facts.stage.submissions[-1], parents, "submitted")
+        self._decided(facts.stage, decision)
+        return became
 
     def _resubmit(self, facts: StageFacts, decision: Decision, parents: tuple[str, ...]) -> Became:
-        from launcher.reconcile.handover import (  # noqa: PLC0415 - see TYPE_CHECKING
-            add_submission,
-            hand_over,
-        )
+        from launcher.reconcile.handover import add_submission  # noqa: PLC0415 - see TYPE_CHECKING
 
         stage = facts.stage
-        pipeline = self._pipeline(stage)
-        planned = pipeline.stage(stage.stage)
+        planned = self._pipeline(stage).stage(stage.stage)
         self._quarantine(stage, decision.avoid, decision)
         valid = [seen.path for seen in facts.checkpoints if not seen.faults]
         submission = add_submission(
@@ -134,16 +124,21 @@ class Actor:
             exclude=self._exclude(planned.cluster.partition, planned.cluster.nodes),
             set_aside=valid[0] if decision.rewind and valid else None,
         )
+        return self._hand_over(stage, submission, parents, "submitted again")
+
+    def _hand_over(
+        self, stage: StageRun, submission: Submission, parents: tuple[str, ...], said: str
+    ) -> Became:
+        from launcher.reconcile.handover import hand_over  # noqa: PLC0415 - see TYPE_CHECKING
+
+        pipeline = self._pipeline(stage)
         try:
             slurm_id = hand_over(self.lease, self.cluster, pipeline, stage, submission, parents)
         except SubmitError as error:
             self._refused(stage, error)
             raise
-        return self._became_job(slurm_id, parents, f"submitted again as job {slurm_id}")
-
-    def _became_job(self, slurm_id: str, parents: tuple[str, ...], said: str) -> Became:
         state = StageState.WAITING if parents else StageState.PENDING
-        return Became(state, slurm_id, said)
+        return Became(state, slurm_id, f"{said} as job {slurm_id}")
 
     def _refused(self, stage: StageRun, error: SubmitError) -> None:
         """Slurm's no is for a person; its silence is for the next pass."""

@@ -149,6 +149,7 @@ def hand_over(
         record.set_stage_state(
             session, stage_run.id, state, at=lease.clock(), why=f"it is job {slurm_id}"
         )
+        session.get_one(StageRun, stage_run.id).why = None  # what it was waiting for has come
     return slurm_id
 
 

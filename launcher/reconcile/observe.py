@@ -1,6 +1,7 @@
 """Gathers the evidence about stage runs: two questions to the cluster, event files, manifests."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,8 @@ from launcher.cluster.base import Cluster, JobRow, NoAnswer, Rows, job_name
 
 SET_ASIDE = "set-aside"
 """Folder beside the checkpoints for those that must not be resumed from."""
+DIGEST_S = 120.0
+"""After so long no other checkpoint is begun to be read whole: the next look goes on."""
 _CLOCK_SKEW_S = 3600.0
 """By how much the controller's clock may differ from ours; also covers a change of the hour."""
 
@@ -33,7 +36,7 @@ class SeenCheckpoint:
         path: The folder.
         manifest: Its manifest.
         faults: What is wrong with its files.
-        verified: Every byte was read now, and is what was saved.
+        verified: Every byte has been read, now or before, and is what was saved.
         written_at: When the manifest was written, Unix seconds.
     """
 
@@ -55,6 +58,11 @@ class Evidence:
 
     stories: Mapping[AttemptKey, AttemptStory]
     checkpoints: tuple[SeenCheckpoint, ...] = ()
+
+    @property
+    def valid(self) -> list[SeenCheckpoint]:
+        """The checkpoints in which nothing wrong was found, newest first."""
+        return [each for each in self.checkpoints if not each.faults]
 
 
 @dataclass(frozen=True)
@@ -187,10 +195,15 @@ def _closed_attempts(stage: StageRun, slurm_id: str) -> int:
 
 
 class _Reader:
-    """Reads the files of stage runs, with a limit on bytes to digest."""
+    """Reads the files of stage runs, with limits on what to digest.
+
+    Args:
+        digest_bytes: In all.
+    """
 
     def __init__(self, digest_bytes: float) -> None:
         self._digest_bytes = digest_bytes
+        self._begin_until = time.monotonic() + DIGEST_S
 
     def read(self, stage: StageRun) -> Evidence:
         """The stories of the attempts that matter, and the checkpoints."""
@@ -202,23 +215,30 @@ class _Reader:
         }
         told = {key: path for path in folder.events.glob("*.jsonl") if (key := _key(path))}
         stories = {key: read_story(path) for key, path in told.items() if key not in closed}
-        known = {c.path for c in stage.checkpoints if c.verified_at is not None}
+        known = {(c.path, c.created_at) for c in stage.checkpoints if c.verified_at is not None}
         seen = [self._checkpoint(path, known) for path in checkpoint_folders(folder.checkpoints)]
         return Evidence(stories, tuple(each for each in seen if each is not None))
 
-    def _checkpoint(self, path: Path, known: set[str]) -> SeenCheckpoint | None:
+    def _checkpoint(self, path: Path, known: set[tuple[str, float]]) -> SeenCheckpoint | None:
         manifest = read_manifest(path)
-        if manifest is None:
-            return None
-        digests = str(path) not in known and manifest.bytes <= self._digest_bytes
-        if digests:
-            self._digest_bytes -= manifest.bytes
-        found = tuple(faults(path, manifest, digests=digests))
         try:
             written_at = (path / NAME).stat().st_mtime
         except OSError:  # a newer checkpoint has taken its place meanwhile
             return None
-        return SeenCheckpoint(path, manifest, found, digests and not found, written_at)
+        if manifest is None:
+            return None
+        was_read = (str(path), written_at) in known
+        digests = not was_read and self._may_digest(manifest.bytes)
+        found = tuple(faults(path, manifest, digests=digests))
+        verified = (digests or was_read) and not found
+        return SeenCheckpoint(path, manifest, found, verified, written_at)
+
+    def _may_digest(self, size: int) -> bool:
+        """Whether there is time and room for so many bytes; they are taken off the limit."""
+        if size > self._digest_bytes or time.monotonic() > self._begin_until:
+            return False
+        self._digest_bytes -= size
+        return True
 
 
 def _key(path: Path) -> AttemptKey | None:

@@ -1,6 +1,6 @@
 """Writes facts and decisions into the ledger, all in one transaction. Again is harmless."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from sqlalchemy.orm import Session
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from db import record
 from db.queries import stages_by_id, stages_of
 from db.schema import Attempt, Checkpoint, StageRun, Submission
-from db.states import OPEN_SUBMISSION_STATES, RunState, StageState
+from db.states import RunState, StageState
 from jobs.contract.manifest import NAME, sha256_of
 from launcher.reconcile.facts import StageFacts
 from launcher.reconcile.judge import Judged
@@ -156,16 +156,6 @@ def is_over(decision: Decision, facts: StageFacts) -> bool:
     ended = facts.gone and all(attempt.ended_at is not None for attempt in facts.attempts)
     final = decision.action in _FINAL_ACTIONS or decision.rule == WITHDRAWN
     return ended and (final or decision.state is StageState.CANCELLED)
-
-
-def open_tokens(stages: Iterable[StageRun]) -> list[str]:
-    """Tokens of the submissions whose jobs may still do something."""
-    return [
-        submission.token
-        for stage in stages
-        for submission in stage.submissions
-        if submission.state in OPEN_SUBMISSION_STATES
-    ]
 
 
 def checkpoint_row(

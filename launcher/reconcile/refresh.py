@@ -8,6 +8,7 @@ from db.ledger import Ledger
 from db.queries import stages_of
 from db.schema import StageRun
 from launcher.cluster.base import Cluster
+from launcher.identity import user_name
 from launcher.reconcile.facts import make_facts
 from launcher.reconcile.judge import Judged, judge_run
 from launcher.reconcile.observe import observe, open_submission
@@ -60,8 +61,9 @@ def refresh_run(
         digest_bytes: See `observe`.
     """
     before = read_run(ledger, run_id)
-    if not any(open_submission(stage) is not None for stage in before.stages):
-        return before
+    is_ours = before.stages[0].run.submitted_by == user_name()
+    if not is_ours or not any(open_submission(stage) is not None for stage in before.stages):
+        return before  # of another user's jobs Slurm shows us nothing
     cluster = open_cluster(before.stages[0].cluster)
     seen = observe(before.stages, cluster, now=clock(), digest_bytes=digest_bytes)
     judged = judge_run(make_facts(before.stages, seen))

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from db import passes, record
 from db.ledger import Ledger
-from db.queries import stages_of, stages_to_look_at, submissions_by_token
+from db.queries import stages_of, stages_to_look_at, submissions_by_token, taken_slurm_ids
 from db.schema import Pass, StageRun
 from db.states import OPEN_SUBMISSION_STATES
 from launcher.acting import Acting, acting
 from launcher.cluster.base import Cluster
+from launcher.identity import user_name
 from launcher.reconcile.act import Actor
 from launcher.reconcile.facts import StageFacts, make_facts
 from launcher.reconcile.judge import Judged, judge_run, superseded_jobs
@@ -114,11 +115,13 @@ class Passing:
         return report
 
     def _by_cluster(self, run_id: str | None) -> list[tuple[Cluster, list[StageRun]]]:
+        """Our own stage runs: of another user's jobs Slurm shows us nothing."""
         with self.ledger.read() as session:
             rows = stages_of(session, run_id) if run_id else stages_to_look_at(session)
         found: dict[str, list[StageRun]] = {}
         for row in rows:
-            if run_id is not None or row.cluster != "local":
+            is_driven = run_id is None and row.cluster == "local"
+            if row.run.submitted_by == user_name() and not is_driven:
                 found.setdefault(row.cluster, []).append(row)
         return [(self.open_cluster(name), stages) for name, stages in found.items()]
 
@@ -155,10 +158,12 @@ class Passing:
         if not tokens:
             return
         with self.ledger.read() as session:
+            taken = taken_slurm_ids(session, list(tokens.values()), actor.cluster.name)
             over = [
                 (tokens[submission.token], submission.stage_run)
                 for submission in submissions_by_token(session, list(tokens))
                 if submission.state not in OPEN_SUBMISSION_STATES
+                and tokens[submission.token] not in taken
             ]
         report.done += [cancel_superseded(actor, slurm_id, stage) for slurm_id, stage in over]
 

@@ -155,7 +155,7 @@ class World:
             self.start.ledger,
             lambda _: view,
             lambda _: self.start.pipeline,
-            digest_bytes=0,
+            digest_bytes=1e9,
             clock=self.clock,
             sleep=lambda _: None,
         )

@@ -17,6 +17,8 @@ from launcher.reconcile.policy.situation import DONE_STATES, Handover, Situation
 
 SETTLING_S = 300.0
 SETTLING_PASSES = 2
+UNSENT = "unsent"
+INTEGRITY = "integrity"
 WITHDRAWN = "withdrawn"
 """The rule by which a submission is closed, and its stage waits on."""
 ANSWER_S = 120.0
@@ -26,8 +28,8 @@ _OVER = (*DONE_STATES, StageState.FAILED, StageState.CANCELLED, StageState.HELD)
 
 def decide(s: Situation) -> Decision:
     """What is to be done about a stage run."""
-    if s.done:
-        return _decide_done(s)
+    if s.done or s.unverified:
+        return _decide_final(s)
     if not s.answered:
         return nothing("no-answer", "Slurm did not answer; nothing is known, nothing is done")
     if s.intent == "cancel":
@@ -62,11 +64,19 @@ def _decide_gone(s: Situation) -> Decision:
     return _decide_unseen(s)
 
 
-def _decide_done(s: Situation) -> Decision:
+def _decide_final(s: Situation) -> Decision:
+    """Its final checkpoint is there."""
+    if not s.done:
+        return nothing("unverified", "its final checkpoint is there; a pass reads it whole first")
+    was_held = s.state is StageState.HELD and s.rule == INTEGRITY
+    if was_held and s.parents_done:
+        return hold(
+            INTEGRITY, "it was done before its parents were: look at it, then: launcher resume"
+        )
     if not s.parents_done:
         missing = ", ".join(parent.stage for parent in s.parents if not parent.done)
         return hold(
-            "integrity",
+            INTEGRITY,
             f"it is done although {missing} is not: its result must not be trusted, and nothing "
             "that needs it goes on until somebody has looked, then: launcher resume",
         )
@@ -93,7 +103,7 @@ def _decide_without_job(s: Situation) -> Decision:
 def _decide_unsent(s: Situation) -> Decision:
     if any(parent.state is StageState.CANCELLED for parent in s.parents):
         return cancelled("parent-cancelled", "a stage that it needs was cancelled")
-    wanted = checked(s, resubmit("unsent", "it has not been handed to the cluster yet"))
+    wanted = checked(s, resubmit(UNSENT, "it has not been handed to the cluster yet"))
     if wanted.action is not Action.RESUBMIT or wanted.not_before is not None:
         return wanted
     return Decision(

@@ -72,7 +72,7 @@ def _stopped(s: Situation, end: End) -> Decision | None:
     """Why it was told to stop, Slurm knows: a user's cancel must not be undone."""
     if end.outcome != "stopped":
         return None
-    if end.ending is None and s.keeps_accounts and s.unseen_s < SETTLING_S:
+    if end.ending is None and s.accounting and s.unseen_s < SETTLING_S:
         return nothing("who-stopped", "it saved and stopped; why, accounting has not said yet")
     if end.ending is None and end.ended_by_others:
         return hold(

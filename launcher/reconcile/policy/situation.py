@@ -158,10 +158,11 @@ class Situation:
         state: As the ledger has it.
         answered: The queue was shown to us; otherwise nothing may be done.
         accounting: Accounting answered, or there was no need to ask.
-        keeps_accounts: There is an accounting that may still tell more.
         is_local: Jobs are processes on this machine; somebody sits in front of it.
         resumable: A stopped attempt can be continued.
+        rule: The rule that this state rests on.
         done: Its final checkpoint is there and valid.
+        unverified: It is there, and its bytes have not been read yet.
         parents: What it needs.
         handover: How far its newest submission has come.
         waits_in_queue: The cluster takes jobs before their parents are done.
@@ -187,10 +188,11 @@ class Situation:
     state: StageState
     answered: bool = True
     accounting: bool = True
-    keeps_accounts: bool = True
     is_local: bool = False
     resumable: bool = True
+    rule: str = ""
     done: bool = False
+    unverified: bool = False
     parents: tuple[Parent, ...] = ()
     handover: Handover = Handover.JOB
     waits_in_queue: bool = True
