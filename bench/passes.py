@@ -4,7 +4,6 @@
 a submit would have written, and times `launcher requeue` and the same questions asked by hand.
 """
 
-import getpass
 import os
 import shutil
 import sys
@@ -23,6 +22,7 @@ from db.schema import Run, StageRun, Submission
 from db.states import StageKind, StageState
 from launcher.cluster import parse
 from launcher.cluster.base import job_name
+from launcher.identity import user_name
 from launcher.intent import new_token
 from tests.cluster.slurm_cluster import SlurmCluster
 
@@ -123,7 +123,7 @@ def run_row(runs: Path, name: str, stages: Sequence[StageRun]) -> Run:
         pipeline_yaml="",
         code_sha="",
         code_dirty=False,
-        submitted_by=getpass.getuser(),
+        submitted_by=user_name(),
         created_at=time.time(),
         stages=list(stages),
     )

@@ -137,6 +137,23 @@ def submission_by_slurm_id(session: Session, slurm_id: str, cluster: str) -> Sub
     return session.scalars(query.order_by(Submission.id.desc()).limit(1)).first()
 
 
+def taken_slurm_ids(session: Session, slurm_ids: Sequence[str], cluster: str) -> set[str]:
+    """Those of these jobs of a cluster that an open submission stands for."""
+    found: set[str] = set()
+    for start in range(0, len(slurm_ids), _PARAMETERS):
+        query = (
+            select(Submission.slurm_id)
+            .join(Submission.stage_run)
+            .where(
+                Submission.slurm_id.in_(slurm_ids[start : start + _PARAMETERS]),
+                Submission.state.in_(OPEN_SUBMISSION_STATES),
+                StageRun.cluster == cluster,
+            )
+        )
+        found.update(slurm_id for slurm_id in session.scalars(query) if slurm_id is not None)
+    return found
+
+
 def events_of(
     session: Session, run_id: str, *, stage: str | None = None, last: int = 50
 ) -> Sequence[Event]:

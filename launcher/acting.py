@@ -1,4 +1,4 @@
-"""The right to act: one process of all launchers on this ledger at a time.
+"""The right to act: one process of a user's launchers on a ledger at a time.
 
     with acting(ledger, clock) as lease:
         with lease.write() as session: ...
@@ -20,10 +20,13 @@ from db import lease as leases
 from db.ledger import Ledger
 from db.schema import Lease
 from launcher.errors import LauncherError
+from launcher.identity import user_name
 
-NAME = "acts"
-LEASE_S = 300.0
-"""Longer than any single act; each write of the holder begins it anew."""
+_NAME = "acts"
+"""Of the lease; each user has one, since nobody can act on another's jobs."""
+LEASE_S = 1800.0
+"""Longer than any single act, and than reading one checkpoint of many GB whole; each write of the
+holder begins it anew. Of a holder that died on this host nobody has to wait for that."""
 WAIT_S = 120.0
 """How long a person's command waits for a pass to end."""
 _LOOK_EVERY_S = 0.2
@@ -55,7 +58,7 @@ class Acting:
             LeaseLostError: Somebody else holds it by now; nothing is written.
         """
         with self.ledger.write() as session:
-            leases.check(session, NAME, self.number, until=self.clock() + LEASE_S)
+            leases.check(session, lease_name(), self.number, until=self.clock() + LEASE_S)
             yield session
 
 
@@ -76,7 +79,12 @@ def acting(ledger: Ledger, clock: Callable[[], float], *, wait_s: float = 0.0) -
         yield Acting(ledger, number, clock)
     finally:
         with ledger.write() as session:
-            leases.give_back(session, NAME, number)
+            leases.give_back(session, lease_name(), number)
+
+
+def lease_name() -> str:
+    """The name of this user's lease."""
+    return f"{_NAME} {user_name()}"
 
 
 def _take(ledger: Ledger, clock: Callable[[], float], wait_s: float) -> int:
@@ -85,7 +93,7 @@ def _take(ledger: Ledger, clock: Callable[[], float], wait_s: float) -> int:
         with ledger.write() as session:
             taken = leases.take(
                 session,
-                NAME,
+                lease_name(),
                 host=os.uname().nodename,
                 pid=os.getpid(),
                 now=clock(),

@@ -9,6 +9,7 @@ from db.ledger import Ledger
 from db.queries import newest_run, run_by_id, runs
 from db.schema import Run
 from launcher.errors import UsageError
+from launcher.identity import user_name
 
 _LISTED = 10
 
@@ -38,6 +39,20 @@ def open_ledger(folder: Path | None) -> Ledger:
         LedgerError: There is none, or it cannot be used.
     """
     return Ledger.open(ledger_url(runs_folder(folder)), create=False)
+
+
+def own_run(ledger: Ledger, start: str | None) -> Run:
+    """Like `find_run`, for who is about to act on its jobs.
+
+    Raises:
+        UsageError: There is no such run, there are several, or it is somebody else's.
+    """
+    run = find_run(ledger, start)
+    if run.submitted_by != user_name():
+        raise UsageError(
+            f"run {run.id} is {run.submitted_by}'s; only {run.submitted_by} can act on it"
+        )
+    return run
 
 
 def find_run(ledger: Ledger, start: str | None) -> Run:

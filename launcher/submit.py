@@ -5,7 +5,6 @@ knows the run folder; after it every job to be has a row with its token, and `su
 hands each job over under that token before the ledger learns its Slurm id.
 """
 
-import getpass
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from launcher.acting import Acting
 from launcher.cluster.base import Cluster, JobRequest, SubmitError
 from launcher.errors import ClusterError, LauncherError, UsageError
 from launcher.findings import findings
+from launcher.identity import user_name
 from launcher.intent import frozen_settings, job_request, new_token, stage_spec, write_fence
 from launcher.pipeline import Pipeline, deadline_at
 from launcher.plan import PlannedStage, make_plan
@@ -141,7 +141,7 @@ def create_run(prepared: Prepared, cluster: Cluster, lease: Acting) -> NewRun:
         pipeline_yaml=pipeline.resolved_yaml(),
         code_sha=code.sha,
         code_dirty=code.dirty,
-        submitted_by=getpass.getuser(),
+        submitted_by=user_name(),
         created_at=now,
         deadline_at=deadline_at(pipeline.requeue, now),
         max_gpu_hours=pipeline.requeue.max_gpu_hours,

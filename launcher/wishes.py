@@ -40,6 +40,18 @@ def check_resumable(facts: StageFacts) -> None:
             f"stage {facts.stage.stage}: a job of it is on its way and has not been seen yet; "
             "try again in two minutes"
         )
+    is_unseen = situation.queued is None and situation.end is None
+    is_recent = situation.silent_s < 2 * situation.budgets.hang_s
+    if (
+        situation.intent == "hold"
+        and situation.handover is Handover.JOB
+        and is_unseen
+        and is_recent
+    ):
+        raise LauncherError(
+            f"stage {facts.stage.stage}: nobody knows its job at the moment, and it may still run; "
+            "try again when `launcher why` says how it ended"
+        )
 
 
 def against_holding(facts: StageFacts) -> str:
@@ -47,6 +59,8 @@ def against_holding(facts: StageFacts) -> str:
     queued, stage = facts.situation.queued, facts.stage
     if stage.state in (*FINISHED, StageState.FAILED, StageState.CANCELLED):
         return f"is {stage.state}; there is nothing to hold"
+    if facts.submission is not None and facts.situation.intent in ENDING:
+        return "has a job that is just being ended; try again in a few minutes"
     if queued is not None and queued.meaning is Meaning.RUNNING and not stage.resumable:
         return "runs and cannot go on later (resumable: false); launcher cancel ends it"
     return ""

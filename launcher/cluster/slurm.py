@@ -1,7 +1,6 @@
 """Slurm: submission through submitit, two batched questions, and what to say when it is silent."""
 
 import os
-import pwd
 import shlex
 import shutil
 import subprocess
@@ -14,10 +13,14 @@ from launcher.cluster import parse
 from launcher.cluster.base import JobRequest, JobRow, NoAnswer, Rows, SubmitError
 from launcher.cluster.environment import changed
 from launcher.errors import ClusterError
+from launcher.identity import user_name
 
 TIMED_OUT = 124
 """How timeout(1) ends when it had to."""
-_SILENCE = ("Unable to contact", "Socket timed out", "Zero Bytes", "Connection refused")
+_SILENCE = (
+    *("Unable to contact", "Socket timed out", "Zero Bytes", "Connection refused"),
+    *("Message receive failure", "Communication connection failure", "Could not make sense"),
+)
 _GONE = ("Invalid job id", "already completing or completed", "already finished")
 _NO_CLUSTER = "Could not establish a configuration source"
 """Slurm's programs are here, but no slurm.conf."""
@@ -72,7 +75,7 @@ class SlurmCluster:
 
     def live(self) -> Rows:
         """All jobs of this user that slurmctld knows, those ended a little while ago included."""
-        me = _me()
+        me = user_name()
         command = ["squeue", "-h", "-a", "-t", "all", "-u", me, "-O", parse.QUEUE_FORMAT]
         return self._ask(command, parse.parse_queue)
 
@@ -82,7 +85,7 @@ class SlurmCluster:
         command += ["-o", parse.HISTORY_FIELDS]
         if since is not None:
             moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
-            return self._ask([*command, "-u", _me(), "-S", moment], parse.parse_history)
+            return self._ask([*command, "-u", user_name(), "-S", moment], parse.parse_history)
         if not slurm_ids:
             return []
         return self._ask([*command, "-j", ",".join(slurm_ids)], parse.parse_history)
@@ -172,11 +175,6 @@ class SlurmCluster:
             return NoAnswer(str(error))
 
 
-def _me() -> str:
-    """The user that this process is: LOGNAME may say another, whose queue is another's."""
-    return pwd.getpwuid(os.getuid()).pw_name
-
-
 def slurm_answers() -> bool:
     """Whether this machine has Slurm's programs and a controller behind them."""
     if shutil.which("sbatch") is None:
@@ -229,7 +227,7 @@ def _submit_error(request: JobRequest, error: Exception) -> SubmitError:
     cause = error.__cause__
     code = cause.returncode if isinstance(cause, subprocess.CalledProcessError) else None
     said = _words("sbatch", str(error))
-    if code == TIMED_OUT or not said or any(sign in said for sign in _SILENCE):
+    if code in (None, TIMED_OUT) or not said or any(sign in said for sign in _SILENCE):
         said = said or ("sbatch: no answer" if code == TIMED_OUT else f"sbatch: exit code {code}")
         return SubmitError(
             f"stage {request.stage}: {said}; whether Slurm took the job {request.name} will show: "

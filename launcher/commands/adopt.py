@@ -8,7 +8,7 @@ from launcher.adopt import adopt
 from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_run_arguments
 from launcher.reconcile.refresh import read_run
-from launcher.runs import find_run, open_ledger
+from launcher.runs import open_ledger, own_run
 from launcher.show.console import open_screen
 
 DESCRIPTION = """\
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Adopts the job."""
     screen, ledger = open_screen(args), open_ledger(args.runs)
-    run_id = find_run(ledger, args.run).id
+    run_id = own_run(ledger, args.run).id
     cluster = open_cluster(read_run(ledger, run_id).stages[0].cluster)
     with acting(ledger, time.time, wait_s=WAIT_S) as lease:
         adopt(lease, cluster, run_id, args.stage, args.slurm_id)

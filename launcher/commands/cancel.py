@@ -6,7 +6,7 @@ import sys
 from launcher.commands.arguments import add_stage_arguments
 from launcher.commands.steering import steer
 from launcher.errors import UsageError
-from launcher.runs import find_run, open_ledger
+from launcher.runs import open_ledger, own_run
 from launcher.show.console import open_screen
 
 DESCRIPTION = """\
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Cancels the stages, after asking where somebody can answer."""
-    run_id = find_run(open_ledger(args.runs), args.run).id
+    run_id = own_run(open_ledger(args.runs), args.run).id
     what = ", ".join(args.stages) or "all stages"
     question = f"cancel {what} of run {run_id}, and what needs it?"
     if not args.yes and sys.stdin.isatty() and not open_screen(args).agrees(question):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from launcher.acting import WAIT_S, acting
 from launcher.cluster import open_cluster
 from launcher.reconcile.refresh import read_run
-from launcher.runs import find_run, open_ledger
+from launcher.runs import open_ledger, own_run
 from launcher.show.console import open_screen
 from launcher.steer import Steering
 from launcher.wishes import Steered
@@ -29,7 +29,7 @@ def steer(
         0, or 3 when Slurm did not do all of it: the next pass does, or it is to be asked again.
     """
     screen, ledger = open_screen(args), open_ledger(args.runs)
-    run_id = find_run(ledger, args.run).id
+    run_id = own_run(ledger, args.run).id
     cluster = open_cluster(read_run(ledger, run_id).stages[0].cluster)
     with acting(ledger, time.time, wait_s=WAIT_S) as lease:
         steered = wish(Steering(lease, cluster, run_id))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from db.schema import Lease
-from launcher.acting import LEASE_S, NAME
+from launcher.acting import LEASE_S, lease_name
 from launcher.cluster import SlurmCluster
 from tests.cluster.followed import (
     Followed,
@@ -39,7 +39,7 @@ def interrupted(slurm: Daemons, folder: Path) -> Followed:
 def holder(run: Followed) -> int:
     """The process that may act; 0: none."""
     with run.ledger.read() as session:
-        lease = session.get(Lease, NAME)
+        lease = session.get(Lease, lease_name())
         return lease.pid if lease is not None else 0
 
 
