@@ -103,25 +103,6 @@ def submissions_by_token(session: Session, tokens: Sequence[str]) -> Sequence[Su
     return found
 
 
-def open_submissions(session: Session, run_id: str | None = None) -> Sequence[Submission]:
-    """Submissions that Slurm may still know, oldest first; of one run or of all.
-
-    Each with its `stage_run`, and that one's `run` and `attempts`.
-    """
-    query = (
-        select(Submission)
-        .where(Submission.state.in_(OPEN_SUBMISSION_STATES))
-        .order_by(Submission.id)
-        .options(
-            joinedload(Submission.stage_run).joinedload(StageRun.run),
-            joinedload(Submission.stage_run).selectinload(StageRun.attempts),
-        )
-    )
-    if run_id is not None:
-        query = query.join(Submission.stage_run).where(StageRun.run_id == run_id)
-    return session.scalars(query).all()
-
-
 def submission_by_token(session: Session, token: str) -> Submission | None:
     """The submission with this token, or None."""
     return session.scalars(select(Submission).where(Submission.token == token)).one_or_none()

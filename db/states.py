@@ -49,3 +49,5 @@ class SubmissionState(StrEnum):
 
 OPEN_SUBMISSION_STATES = (SubmissionState.SUBMITTING, SubmissionState.SUBMITTED)
 """Submissions that Slurm may still know."""
+DONE_STATES = (StageState.DONE, StageState.REUSED)
+"""Stages whose result is there."""

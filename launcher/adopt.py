@@ -12,15 +12,13 @@ from db.queries import (
     submissions_by_token,
 )
 from db.schema import StageRun, Submission
-from db.states import OPEN_SUBMISSION_STATES, StageState
+from db.states import DONE_STATES, OPEN_SUBMISSION_STATES, StageState
 from launcher.acting import Acting
 from launcher.cluster.base import Cluster, JobRow, NoAnswer, job_name
 from launcher.errors import ClusterError, UsageError
 from launcher.intent import new_token
 from launcher.reconcile.policy.decide import ANSWER_S
 from launcher.reconcile.record import settle_run
-
-_FINISHED = (StageState.DONE, StageState.REUSED)
 
 
 def adopt(lease: Acting, cluster: Cluster, run_id: str, stage: str, slurm_id: str) -> None:
@@ -102,7 +100,7 @@ def _name_of(stage: StageRun, submission: Submission) -> str:
 
 def _check_stage(stage: StageRun, job: JobRow, live: Sequence[JobRow], now: float) -> None:
     """Refuses a stage that is done, or that has a live job or may have one."""
-    if stage.state in _FINISHED:
+    if stage.state in DONE_STATES:
         raise UsageError(f"stage {stage.stage} is {stage.state}; it needs no job")
     known = {(_name_of(stage, each), each.slurm_id) for each in stage.submissions}
     rivals = [

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from db.schema import Attempt
-from db.states import StageState
+from db.states import DONE_STATES, StageState
 from launcher.cluster.base import Cluster
 from launcher.cluster.reasons import in_words
 from launcher.cluster.states import Meaning
@@ -24,7 +24,7 @@ _NEXT_OF_STATE = {
     StageState.HELD: _NEXT[Action.HOLD],
     StageState.CANCELLED: _NEXT[Action.CANCEL],
 }
-_ENDED = (StageState.DONE, StageState.REUSED, *_NEXT_OF_STATE)
+_ENDED = (*DONE_STATES, *_NEXT_OF_STATE)
 _LOOK_AGAIN = (
     "no-answer",
     "settling",

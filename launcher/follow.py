@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from db.ledger import Ledger
 from db.schema import StageRun
-from db.states import StageState
+from db.states import DONE_STATES, StageState
 from jobs.contract.paths import RunFolder
 from launcher.acting import BusyError
 from launcher.cluster.base import Cluster
@@ -31,8 +31,7 @@ from launcher.reconcile.run_pass import Passing
 from launcher.show.progress import Shower
 from launcher.view import view_stages
 
-_FINISHED = (StageState.DONE, StageState.REUSED)
-_ENDED = (*_FINISHED, StageState.FAILED, StageState.CANCELLED, StageState.HELD)
+_ENDED = (*DONE_STATES, StageState.FAILED, StageState.CANCELLED, StageState.HELD)
 _GAVE_UP = (StageState.FAILED, StageState.CANCELLED, StageState.HELD)
 _LIVE = (StageState.PENDING, StageState.RUNNING)
 
@@ -166,7 +165,7 @@ def only_driver(run: RunFolder) -> Iterator[bool]:
 
 def is_done(stages: Sequence[StageRun]) -> bool:
     """Whether every stage is done."""
-    return all(row.state in _FINISHED for row in stages)
+    return all(row.state in DONE_STATES for row in stages)
 
 
 def _is_any_live(stages: Sequence[StageRun]) -> bool:
@@ -175,7 +174,7 @@ def _is_any_live(stages: Sequence[StageRun]) -> bool:
 
 def _is_winding_down(row: StageRun) -> bool:
     """Whether a stage has ended by its files, and its job is still leaving."""
-    ended = row.state in (*_FINISHED, StageState.FAILED, StageState.CANCELLED)
+    ended = row.state in (*DONE_STATES, StageState.FAILED, StageState.CANCELLED)
     return ended and open_submission(row) is not None
 
 

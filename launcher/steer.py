@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db import record
 from db.queries import stages_of
 from db.schema import StageRun
-from db.states import StageState
+from db.states import DONE_STATES, StageState
 from jobs.contract.paths import RunFolder
 from launcher.acting import Acting
 from launcher.cluster.base import Cluster
@@ -30,7 +30,6 @@ from launcher.reconcile.refresh import QUICK_BYTES
 from launcher.reconcile.run_pass import Passing
 from launcher.wishes import (
     ENDING,
-    FINISHED,
     STOPPED,
     Steered,
     against_holding,
@@ -63,7 +62,7 @@ class Steering:
         """
         rows, steered = self._rows(), Steered()
         chosen = with_children(rows, self._known(rows, names))
-        ended = [row for row in rows if row.stage in chosen and row.state not in FINISHED]
+        ended = [row for row in rows if row.stage in chosen and row.state not in DONE_STATES]
         if not ended:
             raise UsageError(f"run {self.run_id}: {', '.join(names) or 'all of it'} is done")
         self._want(ended, "cancel", StageState.CANCELLED, "cancelled by `launcher cancel`")
@@ -144,7 +143,7 @@ class Steering:
         if not names:
             return [each.stage.stage for each in facts if is_stopped(each)]
         named = self._known(rows, names)
-        if done := [name for name in named if states[name] in FINISHED]:
+        if done := [name for name in named if states[name] in DONE_STATES]:
             raise UsageError(f"stage {done[0]} is done; there is nothing to resume")
         below = with_children(rows, named)
         chosen = [

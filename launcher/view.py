@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from db.schema import Attempt, StageRun
-from db.states import StageState
+from db.states import DONE_STATES, StageState
 
 HOUR_S = 3600
 
@@ -125,7 +125,7 @@ def _checkpoint(stage: StageRun) -> CheckpointView | None:
 
 def _cause(stage: StageRun, last: Attempt | None, why: str) -> str | None:
     """Why the stage is where it is; nothing about a stage that is well."""
-    if stage.state in (StageState.DONE, StageState.REUSED, StageState.RUNNING):
+    if stage.state in (*DONE_STATES, StageState.RUNNING):
         return None
     submission = stage.submissions[-1] if stage.submissions else None
     if submission is not None and submission.slurm_id is None and submission.error:

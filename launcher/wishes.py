@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from db.schema import StageRun
-from db.states import StageState
+from db.states import DONE_STATES, StageState
 from launcher.cluster.states import Meaning
 from launcher.errors import LauncherError
 from launcher.reconcile.facts import StageFacts
 from launcher.reconcile.policy import Handover
 from launcher.reconcile.policy.decide import ANSWER_S
 
-FINISHED = (StageState.DONE, StageState.REUSED)
 STOPPED = (StageState.HELD, StageState.FAILED, StageState.CANCELLED)
 ENDING = ("cancel", "withdraw", "hang")
 """Intents by which a job was ended."""
@@ -57,7 +56,7 @@ def check_resumable(facts: StageFacts) -> None:
 def against_holding(facts: StageFacts) -> str:
     """Why a stage cannot be held; empty where it can."""
     queued, stage = facts.situation.queued, facts.stage
-    if stage.state in (*FINISHED, StageState.FAILED, StageState.CANCELLED):
+    if stage.state in (*DONE_STATES, StageState.FAILED, StageState.CANCELLED):
         return f"is {stage.state}; there is nothing to hold"
     if facts.submission is not None and facts.situation.intent in ENDING:
         return "has a job that is just being ended; try again in a few minutes"

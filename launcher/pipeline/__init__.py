@@ -10,12 +10,11 @@ from launcher.pipeline.parts import (
     Stage,
     StageKind,
 )
-from launcher.pipeline.requeue import STORM_WINDOW_S, Requeue, deadline_at
+from launcher.pipeline.requeue import Requeue, deadline_at
 from launcher.pipeline.start import start_from
 
 __all__ = [
     "NO_JOB",
-    "STORM_WINDOW_S",
     "ClusterSettings",
     "Pipeline",
     "Requeue",

@@ -8,8 +8,6 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from launcher.pipeline.units import Duration, parse_duration
 
-STORM_WINDOW_S: Final = 1800
-"""`storm` counts the attempts that began within this time."""
 OF_THE_RUN: Final = ("max_gpu_hours", "deadline")
 """Keys of `requeue` that a single stage cannot have."""
 

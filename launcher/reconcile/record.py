@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from db import record
 from db.queries import stages_by_id, stages_of
 from db.schema import Attempt, Checkpoint, StageRun, Submission
-from db.states import RunState, StageState
+from db.states import DONE_STATES, RunState, StageState
 from jobs.contract.manifest import NAME, sha256_of
 from launcher.reconcile.facts import StageFacts
 from launcher.reconcile.judge import Judged
@@ -71,7 +71,7 @@ def run_state(stages: Sequence[StageState]) -> RunState | None:
     ):
         if worst in stages:
             return state
-    if all(state in (StageState.DONE, StageState.REUSED) for state in stages):
+    if all(state in DONE_STATES for state in stages):
         return RunState.DONE
     return None if StageState.SUBMITTING in stages else RunState.RUNNING
 

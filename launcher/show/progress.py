@@ -7,7 +7,7 @@ from typing import Protocol, Self
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from db.states import StageState
+from db.states import DONE_STATES, StageState
 from launcher.show.console import Screen
 from launcher.show.status import duration, steps
 from launcher.view import StageView
@@ -99,7 +99,7 @@ class _Bars:
             if view.stage not in self._tasks:
                 self._tasks[view.stage] = self._bars.add_task("", total=None, line="")
             total = view.total_steps or 1
-            done = total if view.state in (StageState.DONE, StageState.REUSED) else view.step or 0
+            done = total if view.state in DONE_STATES else view.step or 0
             self._bars.update(
                 self._tasks[view.stage], total=total, completed=done, line=escape(line(view))
             )

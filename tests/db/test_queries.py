@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import event, exc
 
 from db import queries, record
-from db.schema import Attempt
+from db.states import RunState, SubmissionState
 
 
 @pytest.fixture
@@ -84,38 +84,21 @@ def test_relation_that_was_not_loaded_raises_instead_of_asking_again(ledger):
 
 
 @pytest.mark.usefixtures("two_runs")
-def test_open_submissions_are_those_that_slurm_may_still_know(ledger):
+def test_stages_to_look_at_are_those_of_runs_that_go_on_or_have_a_job(ledger):
     with ledger.write() as session:
-        record.submitted(session, "0723-alpha-stage2-1", "17", at=3.0)
-        record.close_submission(session, "0723-alpha-stage3-1")
-        record.submission_failed(session, "0723-beta-stage2-1", "refused")
+        for run in ("0723-alpha", "0723-beta"):
+            record.set_run_state(session, run, RunState.FAILED, at=3.0)
+            for stage in ("stage2", "stage3"):
+                record.close_submission(session, f"{run}-{stage}-1")
+        record.set_run_state(session, "0723-beta", RunState.HELD, at=4.0)
+    with ledger.read() as session:
+        held = {stage.run_id for stage in queries.stages_to_look_at(session)}
+
+    with ledger.write() as session:
+        row = queries.submission_by_token(session, "0723-alpha-stage3-1")
+        row.state, row.slurm_id = SubmissionState.SUBMITTED, "17"
 
     with ledger.read() as session:
-        tokens = [each.token for each in queries.open_submissions(session)]
-
-    assert tokens == ["0723-alpha-stage2-1", "0723-beta-stage3-1"]
-
-
-@pytest.mark.usefixtures("two_runs")
-def test_open_submissions_of_one_run_bring_all_that_a_refresh_needs(ledger):
-    with ledger.write() as session:
-        submission = record.submitted(session, "0723-alpha-stage2-1", "17", at=3.0)
-        facts = Attempt(
-            submission_id=submission.id,
-            stage_run_id=submission.stage_run_id,
-            cluster="slurm",
-            slurm_id="17",
-            restart=0,
-            state="RUNNING",
-        )
-        record.upsert_attempt(session, facts)
-
-    with ledger.read() as session:
-        found = queries.open_submissions(session, "0723-alpha")
-
-    # By token: the order among the submissions of one flush is the database's own.
-    by_token = {each.token: each for each in found}
-    assert set(by_token) == {"0723-alpha-stage2-1", "0723-alpha-stage3-1"}
-    stage_run = by_token["0723-alpha-stage2-1"].stage_run
-    assert stage_run.run.folder == "runs/0723-alpha"
-    assert [attempt.state for attempt in stage_run.attempts] == ["RUNNING"]
+        both = {stage.run_id for stage in queries.stages_to_look_at(session)}
+        taken = queries.taken_slurm_ids(session, ["16", "17"], "slurm")
+    assert (held, both, taken) == ({"0723-beta"}, {"0723-alpha", "0723-beta"}, {"17"})

@@ -1,6 +1,6 @@
 """The order in which the evidence counts: result, queue, intent, then how the attempt ended."""
 
-from db.states import StageState
+from db.states import DONE_STATES, StageState
 from launcher.cluster.states import Meaning
 from launcher.reconcile.policy.budgets import checked
 from launcher.reconcile.policy.decision import (
@@ -11,11 +11,10 @@ from launcher.reconcile.policy.decision import (
     nothing,
     resubmit,
 )
-from launcher.reconcile.policy.ended import decide_ended
+from launcher.reconcile.policy.ended import SETTLING_S, decide_ended
 from launcher.reconcile.policy.live import decide_live
-from launcher.reconcile.policy.situation import DONE_STATES, Handover, Situation
+from launcher.reconcile.policy.situation import Handover, Situation
 
-SETTLING_S = 300.0
 SETTLING_PASSES = 2
 UNSENT = "unsent"
 INTEGRITY = "integrity"

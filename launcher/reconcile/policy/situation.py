@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from db.states import StageState
+from db.states import DONE_STATES, StageState
 from launcher.cluster.states import Ending, Meaning
 
 By = Literal["", "self", "other", "slurm", "unknown"]
-DONE_STATES = (StageState.DONE, StageState.REUSED)
 
 
 class Handover(StrEnum):
