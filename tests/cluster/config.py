@@ -18,8 +18,8 @@ from tests.cluster.install import NODES
 GPUS_PER_NODE = 8
 CLUSTER_NAME = "test"
 # Below the range that the kernel hands to outgoing connections: a port stays free for the
-# restart of its daemon.
-PORT_RANGE = range(17_000, 32_000)
+# restart of its daemon. And below those at which the ranks of a job meet (jobs/distributed).
+PORT_RANGE = range(17_000, 20_000)
 
 
 @dataclass(frozen=True)
