@@ -4,6 +4,7 @@ Letters: B sequences, L tokens, N clips, I instruction tokens.
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,19 +13,21 @@ import torch
 from jobs.data.dataset import Sample, keyed_rng
 from jobs.data.items import CaptionItem, ConversationItem
 from jobs.data.loader import Batch
+from jobs.data.tiles import tiles_of
 from model.batch import ChatBatch, pad_prompts
 from model.prompt import (
     Segment,
     TokenizedPrompt,
     Turn,
+    qformer_instruction,
     render_caption,
     render_conversation,
     tokenize,
 )
 from model.templates import CAPTION_PROMPTS, Template
 
-PROMPT_STREAM = 1
-"""Keeps the draw of a caption prompt apart from the draws of the augmentation."""
+PROMPT_STREAM, TURN_STREAM = 1, 2
+"""Keep the draws of caption prompts and of turns apart from those of the augmentation."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,16 @@ class Chat:
         """What fills short sequences; it is masked, so any token will do."""
         return self.tokenizer.pad_token_id or 0
 
-    def conversation(self, segments: list[Segment]) -> TokenizedPrompt:
-        """Ids and labels of a conversation; the limit counts all of its text."""
+    def conversation(self, segments: Sequence[Segment], *, clips: int = 1) -> TokenizedPrompt:
+        """Ids and labels of a conversation; the limit counts all of its text.
+
+        Args:
+            segments: What a render function gave.
+            clips: How many clips stand at its place of media: those of a tiled picture.
+        """
+        spread = [each for each in segments for _ in range(clips if each.is_media else 1)]
         return tokenize(
-            segments,
+            spread,
             self.tokenizer,
             max_text_length=self.max_text_tokens,
             num_visual_tokens=self.num_visual_tokens,
@@ -60,10 +69,17 @@ class Chat:
 
 @dataclass(frozen=True)
 class CaptionBatches:
-    """Stage 2: a clip, a prompt, its caption."""
+    """Stage 2: a clip, a prompt, its caption.
+
+    Attributes:
+        chat: How sequences are made.
+        seed: Of the prompts' draw.
+        end_trained: The loss counts the token that ends a caption.
+    """
 
     chat: Chat
     seed: int
+    end_trained: bool = True
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """The arguments of `VideoChat.forward`; one prompt a batch, as in the reference."""
@@ -78,7 +94,13 @@ class CaptionBatches:
         kind, caption = sample.kind, _caption(sample)
         if kind == "text":
             raise TypeError(f"set {sample.set_name}: captions need a picture or a clip")
-        segments = render_caption(self.chat.template, kind=kind, prompt=prompt, caption=caption)
+        segments = render_caption(
+            self.chat.template,
+            kind=kind,
+            prompt=prompt,
+            caption=caption,
+            end_trained=self.end_trained,
+        )
         return tokenize(
             segments,
             self.chat.tokenizer,
@@ -90,25 +112,47 @@ class CaptionBatches:
 
 @dataclass(frozen=True)
 class ConversationBatches:
-    """Stage 3: conversations about clips; the QFormer reads the instruction, too."""
+    """Stage 3: conversations about clips; the QFormer reads the instruction, too.
+
+    Attributes:
+        chat: How sequences are made.
+        qformer_tokenizer: The QFormer's; None where it reads no text.
+        max_instruction_tokens: Longer instructions are cut.
+        turns_seed: Of the order of a conversation's turns, drawn anew for each epoch as in
+            the reference; None keeps the file's order.
+        tile_px: Side of a tile, where pictures come as grids of tiles; None: they do not.
+    """
 
     chat: Chat
     qformer_tokenizer: Any | None
     max_instruction_tokens: int
+    turns_seed: int | None = None
+    tile_px: int | None = None
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """The arguments of `VideoChat.forward`."""
-        items = [_conversation(sample) for sample in batch.samples]
+        items = [self._drawn(sample) for sample in batch.samples]
+        clips = [self.clips(sample) for sample in batch.samples]
         rows = [
-            self.row(item, sample.seconds)
-            for item, sample in zip(items, batch.samples, strict=True)
+            self.row(item, sample.seconds, clips=len(own))
+            for item, sample, own in zip(items, batch.samples, clips, strict=True)
         ]
         padded = pad_prompts(rows, pad_id=self.chat.pad_id)
-        instructions = [item.turns[0].instruction for item in items if item.media is not None]
-        return {"batch": self.with_clips(padded, batch.stacked(), instructions)}
+        told = [self._told(item) for item, own in zip(items, clips, strict=True) for _ in own]
+        return {"batch": self.with_clips(padded, joined(clips), told)}
 
-    def row(self, item: ConversationItem, seconds: tuple[float, ...] = ()) -> TokenizedPrompt:
-        """Ids and labels of one conversation."""
+    def clips(self, sample: Sample) -> Sequence[torch.Tensor]:
+        """What the model sees of a sample, each (T, C, H, W): one clip, its tiles, or nothing."""
+        if sample.video_TCHW is None:
+            return ()
+        if self.tile_px is None:
+            return (sample.video_TCHW,)
+        return tiles_of(sample.video_TCHW, self.tile_px).unbind()
+
+    def row(
+        self, item: ConversationItem, seconds: tuple[float, ...] = (), *, clips: int = 1
+    ) -> TokenizedPrompt:
+        """Ids and labels of one conversation, with so many clips at its place of media."""
         segments = render_conversation(
             self.chat.template,
             [Turn(turn.question, turn.answer) for turn in item.turns],
@@ -116,7 +160,18 @@ class ConversationBatches:
             instruction=item.turns[0].instruction,
             seconds=seconds,
         )
-        return self.chat.conversation(segments)
+        return self.chat.conversation(segments, clips=clips)
+
+    def _drawn(self, sample: Sample) -> ConversationItem:
+        item = _conversation(sample)
+        if self.turns_seed is None or len(item.turns) == 1:
+            return item
+        order = keyed_rng(self.turns_seed, sample.key, TURN_STREAM).permutation(len(item.turns))
+        return replace(item, turns=tuple(item.turns[index] for index in order))
+
+    def _told(self, item: ConversationItem) -> str:
+        first = item.turns[0]
+        return qformer_instruction(self.chat.template, first.instruction, first.question)
 
     def with_clips(
         self, padded: ChatBatch, video_NTCHW: torch.Tensor | None, instructions: list[str]
@@ -146,6 +201,12 @@ class PairBatches:
             "text_mask_BL": mask,
             "idx_B": torch.tensor(numbers),
         }
+
+
+def joined(clips: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor | None:
+    """The clips of all samples as one float32 tensor (N, T, C, H, W), a copy; None of none."""
+    found = [clip for own in clips for clip in own]
+    return torch.stack(found) if found else None
 
 
 def text_tensors(

@@ -37,13 +37,17 @@ class Progress:
         step: Optimizer steps done.
         epoch: The epoch that the next step belongs to, from 0.
         batch: Global batches already used of that epoch.
-        samples_seen: Samples trained on since step 0.
+        samples_seen: Samples taken since step 0.
+        skipped: Of the steps, those that changed no weight.
+        skipped_in_a_row: Of them, those since the last good one.
     """
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
     samples_seen: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
 
 
 def weights_to_keep(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from jobs.contract import exits
 from jobs.contract.events import EventWriter, read_events
 from jobs.faults import fault_of
-from jobs.job import Job, StoppedError
+from jobs.job import Job, RefusedError, StoppedError
 from jobs.requeue import requeue
 
 
@@ -46,6 +46,12 @@ def end_failed(job: Job, error: Exception) -> int:
         lost_peer=fault.lost_peer,
         host=None if fault.lost_peer else job.place.host,
     )
+
+
+def end_refused(job: Job, refused: RefusedError) -> int:
+    """Tells why running on or again would not help, and where more of it stands; the code."""
+    report = None if refused.report is None else str(refused.report)
+    return end(job, "refused", exits.REFUSED, str(refused), fault=refused.fault, report=report)
 
 
 def _zombie_of(job: Job) -> str | None:

@@ -5,20 +5,23 @@ resumes in the middle of an epoch with the very batches that it would have had.
 """
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
+from jobs.bad_clips import SHARED_EVERY_STEPS, BadClips
 from jobs.checkpoint import Progress
 from jobs.contract.spec import DataSet, Train
 from jobs.data.annotations import open_set
 from jobs.data.dataset import BadClip, ClipDataset
 from jobs.data.items import MediaSet
-from jobs.data.loader import BadClips, Batch, make_loader
+from jobs.data.loader import Batch, make_loader
 from jobs.data.mixing import MixedOrder
 from jobs.data.sampler import Position, RankShare
 from jobs.distributed import Place
+from jobs.origins import Origins
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,23 @@ class Schedule:
             recipe.warmup_epochs * steps_per_epoch,
         )
 
-    def after(self, progress: Progress, samples: int) -> Progress:
-        """Where a run stands one step, of `samples` samples, after `progress`."""
+    def after(self, progress: Progress, samples: int, *, skipped: bool = False) -> Progress:
+        """Where a run stands one step, of `samples` samples, after `progress`.
+
+        A step that was skipped is a step: its data are not taken again, and the learning rate
+        stays a function of the step.
+        """
         epoch, batch = progress.epoch, progress.batch + 1
         if batch == self.steps_per_epoch:
             epoch, batch = epoch + 1, 0
-        return Progress(progress.step + 1, epoch, batch, progress.samples_seen + samples)
+        return Progress(
+            progress.step + 1,
+            epoch,
+            batch,
+            progress.samples_seen + samples,
+            skipped=progress.skipped + skipped,
+            skipped_in_a_row=progress.skipped_in_a_row + 1 if skipped else 0,
+        )
 
 
 class MicroBatches:
@@ -53,12 +67,14 @@ class MicroBatches:
     Attributes:
         waited_s: Seconds spent waiting for them.
         bad: Clips of them that could not be read; they were left out.
+        seen: Samples asked for, by set.
     """
 
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
         self.waited_s = 0.0
         self.bad: list[BadClip] = []
+        self.seen: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -68,6 +84,8 @@ class MicroBatches:
         batch = next(self._batches)
         self.waited_s += time.monotonic() - began
         self.bad += batch.bad
+        self.seen.update(each.set_name for each in batch.samples)
+        self.seen.update(each.set_name for each in batch.bad)
         return batch
 
 
@@ -78,15 +96,25 @@ class Feed:
         recipe: Says which data, in what order and in what batches.
         place: Of this rank.
         image_size: Height and width of a frame, in pixels.
+        tell: Is told of clips that could not be read.
 
     Attributes:
         global_batch: Samples per optimizer step, over all ranks.
         schedule: How many steps there are.
+        origins: The rows behind its samples.
     """
 
-    def __init__(self, recipe: Train, place: Place, image_size: int) -> None:
+    def __init__(
+        self,
+        recipe: Train,
+        place: Place,
+        image_size: int,
+        *,
+        tell: Callable[[Sequence[BadClip]], None],
+    ) -> None:
         micro, self._accumulation = recipe.batch_shares(place.world_size)
         sets = open_sets(recipe.data)
+        self.origins = Origins(sets, frames=recipe.frames, size_px=image_size)
         order = MixedOrder.of(sets, micro * self._accumulation * place.world_size, recipe.seed)
         self.global_batch = order.global_batch
         self.schedule = Schedule.of(recipe, order.steps_per_epoch)
@@ -97,14 +125,21 @@ class Feed:
                 frames=recipe.frames,
                 size_px=image_size,
                 train=True,
+                sample=recipe.sample,
                 seed=recipe.seed,
                 min_scale=recipe.crop_min_scale,
+                max_tiles=recipe.tiles,
+                read_timeout_s=recipe.read_timeout_s,
             ),
             order,
             RankShare(place.rank, place.world_size, micro),
             num_workers=recipe.workers,
-            bad_clips=BadClips(max_fraction=recipe.max_bad),
         )
+        sizes = Counter[str]()
+        for each in sets:
+            sizes[each.name] += len(each.items)
+        self._bad_clips = BadClips(recipe.max_bad, sizes, rank=place.rank, tell=tell)
+        self._shared_every = 1 if place.world_size == 1 else SHARED_EVERY_STEPS
 
     def steps(self, start: Progress) -> Iterator[MicroBatches]:
         """The micro-batches of each step, from `start` to the end of the run.
@@ -116,9 +151,14 @@ class Feed:
         while step < self.schedule.total_steps:
             batches = iter(self._loader(Position(epoch, used)))
             for _ in range(used, self.schedule.steps_per_epoch):
-                yield MicroBatches(islice(batches, self._accumulation))
+                of_step = MicroBatches(islice(batches, self._accumulation))
+                yield of_step
                 step += 1
-                if step == self.schedule.total_steps:
+                is_last = step == self.schedule.total_steps
+                self._bad_clips.add(of_step.seen, of_step.bad)
+                if is_last or step % self._shared_every == 0:
+                    self._bad_clips.share()
+                if is_last:
                     return
             epoch, used = epoch + 1, 0
 
@@ -129,7 +169,10 @@ def open_sets(data: tuple[DataSet, ...]) -> list[MediaSet]:
         open_set(
             each.annotations,
             each.media or each.annotations.parent,
+            name=name,
             directional=each.directional,
+            kind=each.kind,
+            fps=each.fps,
         )
-        for each in data
+        for name, each in zip(DataSet.names(data), data, strict=True)
     ]

@@ -19,11 +19,14 @@ class RefusedError(Exception):
     Attributes:
         fault: `parents`: one is not done; `fenced`: a newer submission or attempt exists;
             `checkpoints`: there are some, none of them valid; else `deterministic`.
+        report: File that says more, if there is one.
     """
 
-    def __init__(self, message: str, *, fault: str = DETERMINISTIC) -> None:
+    def __init__(
+        self, message: str, *, fault: str = DETERMINISTIC, report: Path | None = None
+    ) -> None:
         super().__init__(message)
-        self.fault = fault
+        self.fault, self.report = fault, report
 
 
 class StoppedError(Exception):

@@ -1,26 +1,38 @@
 """AdamW's parameter groups and the learning-rate schedule."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from jobs.contract.spec import Train
+from jobs.contract.spec import Entry, Train
 
 BETAS = (0.9, 0.999)
 
+UNDECAYED: dict[Entry, tuple[str, ...]] = {
+    "stage1": ("temperature", "frame_embedding", "qformer.query_tokens")
+}
+"""What a stage keeps from decaying by name. The reference asks for the same, but under DDP, where
+its names begin with "module.", it does not get it, and decays even the temperature."""
+
 
 def parameter_groups(
-    parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
+    parameters: Iterable[tuple[str, nn.Parameter]],
+    weight_decay: float,
+    undecayed: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups: decayed, and not (1-D ones and biases)."""
+    """Trainable parameters in two groups: decayed, and not.
+
+    Not decayed are 1-D ones, biases, and those that `undecayed` names.
+    Source: `create_optimizer` in the reference's `utils/optimizer.py`.
+    """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in parameters:
         if parameter.requires_grad:
-            is_plain = parameter.ndim <= 1 or name.endswith(".bias")
+            is_plain = parameter.ndim == 1 or name.endswith(".bias") or name in undecayed
             (plain if is_plain else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": weight_decay},
@@ -32,7 +44,9 @@ def parameter_groups(
 def build_optimizer(module: nn.Module, recipe: Train) -> torch.optim.AdamW:
     """Torch's own AdamW: DeepSpeed's would be compiled at the first start."""
     return torch.optim.AdamW(
-        parameter_groups(module.named_parameters(), recipe.weight_decay),
+        parameter_groups(
+            module.named_parameters(), recipe.weight_decay, UNDECAYED.get(recipe.entry, ())
+        ),
         lr=recipe.lr,
         betas=BETAS,
         fused=torch.cuda.is_available(),

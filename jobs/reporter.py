@@ -8,12 +8,13 @@ from jobs.checkpoint import Progress
 from jobs.data.dataset import BadClip
 from jobs.feed import MicroBatches
 from jobs.job import Job
+from jobs.steps import StepOutcome
 
 
 def tell_bad_clips(job: Job, bad_clips: Iterable[BadClip]) -> None:
     """Tells of clips that could not be read: an event on rank 0, a line in every rank's log."""
     for bad in bad_clips:
-        job.tell("bad_clip", path=bad.file, error=bad.error_class)
+        job.tell("bad_clip", set=bad.set_name, path=bad.file, error=bad.error_class)
         print(f"left out {bad.file} of set {bad.set_name}: {bad.text}", flush=True)  # noqa: T201 - the rank's log
 
 
@@ -40,30 +41,53 @@ class Reporter:
         )
 
     def step(
-        self, progress: Progress, loss: float, *, lr: float, step_s: float, batches: MicroBatches
+        self,
+        progress: Progress,
+        outcome: StepOutcome,
+        *,
+        lr: float,
+        step_s: float,
+        batches: MicroBatches,
     ) -> None:
-        """Takes note of a step; tells it when it is time.
+        """Takes note of a step; tells it when it is time, and at once when it was skipped.
 
         Args:
             progress: Where the run stands after the step.
-            loss: Rank 0's mean over its micro-batches.
+            outcome: What became of it; the loss told is rank 0's mean.
             lr: Learning rate of the step.
             step_s: Seconds the step took.
             batches: What the step was made with.
         """
         self._job.reached.step = progress.step
-        tell_bad_clips(self._job, batches.bad)
-        self._last = {
+        if outcome.why:
+            self._skipped(progress, outcome.why)
+            return
+        told = {
             "step": progress.step,
             "epoch": progress.epoch,
             "samples_seen": progress.samples_seen,
-            "loss": loss,
+            "loss": outcome.loss,
             "lr": lr,
+            "grad_norm": outcome.grad_norm,
+            "loss_scale": outcome.loss_scale,
             "step_s": step_s,
             "data_s": batches.waited_s,
         }
+        self._last = {name: value for name, value in told.items() if value is not None}
         if time.monotonic() - self._told_at >= self._every_s:
             self.finished()
+
+    def _skipped(self, progress: Progress, why: str) -> None:
+        """Tells a step that changed no weight, after the last one that did."""
+        self.finished()
+        self._job.tell(
+            "skipped",
+            step=progress.step,
+            why=why,
+            in_a_row=progress.skipped_in_a_row,
+            total=progress.skipped,
+        )
+        print(f"skipped step {progress.step}: {why}", flush=True)  # noqa: T201 - the rank's log
 
     def finished(self) -> None:
         """Tells the last step, if it has not been told."""

@@ -22,5 +22,5 @@ def run(job: Job) -> None:
         config.num_visual_tokens,
         recipe.max_text_tokens,
     )
-    batches = CaptionBatches(chat, recipe.seed)
+    batches = CaptionBatches(chat, recipe.seed, config.caption_end_trained)
     train(job, module, batches, image_size=config.video_encoder.image_size, carried=carried)

@@ -17,22 +17,34 @@ def run(job: Job) -> None:
         config, stage=3, freeze=recipe.freeze, dtype=language_model_dtype(recipe.precision)
     )
     initialise(module, job.required_weights(), stage=3)
-    batches = conversation_batches(job, config, recipe.max_text_tokens)
+    batches = conversation_batches(
+        job,
+        config,
+        recipe.max_text_tokens,
+        turns_seed=recipe.seed,
+        is_tiled=recipe.tiles is not None,
+    )
     train(job, module, batches, image_size=config.video_encoder.image_size)
 
 
 def conversation_batches(
-    job: Job, config: ModelConfig, max_text_tokens: int
+    job: Job,
+    config: ModelConfig,
+    max_text_tokens: int,
+    *,
+    turns_seed: int | None = None,
+    is_tiled: bool = False,
 ) -> ConversationBatches:
-    """How conversations become the inputs of this job's model."""
+    """How conversations become the inputs of this job's model; see `ConversationBatches`."""
     chat = Chat(
         chat_tokenizer(job.spec.model),
         TEMPLATES[config.template],
         config.num_visual_tokens,
         max_text_tokens,
     )
+    tile_px = config.video_encoder.image_size if is_tiled else None
     if not config.instruction_in_qformer:
-        return ConversationBatches(chat, None, 0)
+        return ConversationBatches(chat, None, 0, turns_seed, tile_px)
     tokenizer = qformer_tokenizer(job.spec.model)
     tokenizer.truncation_side = "left"  # an instruction's end says most, as in the reference
-    return ConversationBatches(chat, tokenizer, config.qformer.max_positions)
+    return ConversationBatches(chat, tokenizer, config.qformer.max_positions, turns_seed, tile_px)

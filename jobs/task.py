@@ -21,7 +21,7 @@ from jobs.contract.paths import RunFolder
 from jobs.contract.spec import StageSpec
 from jobs.contract.task import StageTask
 from jobs.distributed import Place, find_place, share_cores
-from jobs.ending import end, end_failed, end_stopped, leave, leave_early
+from jobs.ending import end, end_failed, end_refused, end_stopped, leave, leave_early
 from jobs.faults import DETERMINISTIC, fault_of
 from jobs.job import Job, RefusedError, StoppedError
 from jobs.stop import StopFlag
@@ -81,7 +81,7 @@ def _run_stage(job: Job, program: Program | None) -> int:
     except StoppedError as stopped:
         return end_stopped(job, stopped)
     except RefusedError as refused:
-        return end(job, "refused", exits.REFUSED, str(refused), fault=refused.fault)
+        return end_refused(job, refused)
     except Exception as error:  # noqa: BLE001 - the one place where a job's fault becomes an event
         return end_failed(job, error)
     code = end(job, "done", exits.DONE, "")

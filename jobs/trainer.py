@@ -6,9 +6,9 @@ before each step, at an accumulation boundary, so that all save the same step. U
 one a signal ends the process at once (`jobs.stop`).
 """
 
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,17 +18,15 @@ from torch import Tensor, nn
 
 from jobs.build import model_config
 from jobs.contract.spec import Train
-from jobs.data.loader import Batch
 from jobs.distributed import join
 from jobs.feed import Feed, Schedule
 from jobs.job import Job, RefusedError, StoppedError
 from jobs.keeper import Keeper
 from jobs.optimizer import build_optimizer, lr_multiple
-from jobs.reporter import Reporter
+from jobs.reporter import Reporter, tell_bad_clips
+from jobs.stability import LOWEST_LOSS_SCALE, StepWatch
+from jobs.steps import Collate, Stepper
 from model.config import ModelConfig
-
-Collate = Callable[[Batch], Mapping[str, Any]]
-"""Turns decoded samples into the keyword arguments of the module's forward pass."""
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -42,9 +40,10 @@ def begin(job: Job) -> tuple[Train, ModelConfig]:
         What to train, and the model's configuration.
 
     Raises:
-        RefusedError: The specification has no `train`.
+        RefusedError: The specification has no `train`, or a precision that this node has not.
     """
     recipe = _recipe_of(job)
+    _check_precision(job, recipe)
     join(job.place)
     torch.manual_seed(recipe.seed)
     return recipe, model_config(job.spec.model, recompute=recipe.recompute)
@@ -66,13 +65,21 @@ def deepspeed_config(recipe: Train, world_size: int) -> dict[str, Any]:
     """DeepSpeed's configuration for a recipe on `world_size` ranks."""
     micro, accumulation = recipe.batch_shares(world_size)
     precision = precision_of(recipe.precision)
+    is_plain = recipe.zero_stage == 0 and precision == "fp32"
     return {
         "train_micro_batch_size_per_gpu": micro,
         "gradient_accumulation_steps": accumulation,
-        "gradient_clipping": recipe.clip_norm or 0.0,
+        # Without ZeRO and in fp32 nobody of DeepSpeed's looks at the gradient: `Stepper` does.
+        "gradient_clipping": 0.0 if is_plain else recipe.clip_norm or 0.0,
         "zero_optimization": {"stage": recipe.zero_stage},
         "bf16": {"enabled": precision == "bf16"},
-        "fp16": {"enabled": precision == "fp16"},
+        "fp16": {
+            "enabled": precision == "fp16",
+            "initial_scale_power": recipe.loss_scaling.initial_power,
+            "loss_scale_window": recipe.loss_scaling.window_steps,
+            "hysteresis": 1,  # the first overflow halves the scale, as torch's GradScaler does
+            "min_loss_scale": int(LOWEST_LOSS_SCALE),
+        },
         # Our AdamW is torch's own; DeepSpeed's would be compiled at the first start.
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
@@ -98,14 +105,16 @@ def train(
 
     Raises:
         StoppedError: Stopped on a signal; all is saved.
-        RefusedError: A newer attempt took over, the loss is no number any more, or there is
-            no resuming from the checkpoints.
+        RefusedError: A newer attempt took over, too many steps in a row were skipped, or there
+            is no resuming from the checkpoints.
     """
     recipe = _recipe_of(job)
-    feed = Feed(recipe, job.place, image_size)
+    feed = Feed(recipe, job.place, image_size, tell=partial(tell_bad_clips, job))
     torch.manual_seed(recipe.seed + job.place.rank)
-    engine = _engine(module, recipe, job.place.world_size)
+    engine = build_engine(module, recipe, job.place.world_size)
     keeper = Keeper(job, engine, keep=recipe.checkpoint.keep, carried=carried)
+    stepper = Stepper(engine, collate, feed.origins.blank, clip_norm=recipe.clip_norm)
+    watch = StepWatch(job, recipe, feed.origins)
     progress = keeper.resume()
     reporter = Reporter(job, recipe.log_every_s)
     reporter.started(progress, feed.schedule.total_steps, recipe.epochs)
@@ -117,30 +126,15 @@ def train(
             raise StoppedError(progress.step)
         began = time.monotonic()
         lr = _set_lr(engine, recipe, feed.schedule, progress.step)
-        loss = _step(engine, batches, collate)
-        progress = feed.schedule.after(progress, feed.global_batch)
-        check_loss(loss, progress.step, recipe.precision)
-        reporter.step(progress, loss, lr=lr, step_s=time.monotonic() - began, batches=batches)
+        outcome = stepper.step(batches)
+        progress = feed.schedule.after(progress, feed.global_batch, skipped=bool(outcome.why))
+        reporter.step(progress, outcome, lr=lr, step_s=time.monotonic() - began, batches=batches)
+        watch.judge(progress, outcome, lr=lr)
         is_last = progress.step == feed.schedule.total_steps  # saved as the final one
         if progress.step % recipe.checkpoint.every_steps == 0 and not is_last:
             keeper.save(progress)
     reporter.finished()
     keeper.save(progress, final=True)
-
-
-def check_loss(loss: float, step: int, precision: str) -> None:
-    """Refuses to train on, and to save, what a loss that is no number has spoilt.
-
-    In fp16 such a step is skipped: DeepSpeed lowers its loss scale, and raises at the lowest.
-
-    Raises:
-        RefusedError: The loss is infinite or not a number.
-    """
-    if not math.isfinite(loss) and precision != "fp16":
-        raise RefusedError(
-            f"the loss of step {step} is {loss}; nothing is saved after it: "
-            "lower lr, clip (clip_norm), or use precision bf16 or fp32"
-        )
 
 
 def _recipe_of(job: Job) -> Train:
@@ -149,13 +143,30 @@ def _recipe_of(job: Job) -> Train:
     return job.spec.train
 
 
-def _engine(module: nn.Module, recipe: Train, world_size: int) -> Any:  # noqa: ANN401 - DeepSpeed is untyped
+def _check_precision(job: Job, recipe: Train) -> None:
+    if recipe.precision == "fp16" and not torch.cuda.is_available():
+        node = job.place.host or "this node"
+        raise RefusedError(
+            f"stage {job.spec.stage}: precision: fp16 needs a GPU, and {node} shows none: "
+            "give the stage GPUs, or set precision to auto, bf16 or fp32"
+        )
+
+
+def build_engine(module: nn.Module, recipe: Train, world_size: int) -> Any:  # noqa: ANN401 - DeepSpeed is untyped
+    """DeepSpeed's engine, with no step made yet and a learning rate of 0; all ranks call it."""
+    optimizer = build_optimizer(module, recipe)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
     engine, *_ = deepspeed.initialize(
         model=module,
-        optimizer=build_optimizer(module, recipe),
+        optimizer=optimizer,
         config=deepspeed_config(recipe, world_size),
         dist_init_required=False,
     )
+    # In ZeRO stage 0 with bf16 or fp16 DeepSpeed makes a step without gradients to take its
+    # memory. It would count: Adam's first real step was 0.74 of what it should be.
+    if recipe.zero_stage == 0:
+        optimizer.state.clear()
     return engine
 
 
@@ -169,15 +180,3 @@ def _set_lr(engine: Any, recipe: Train, schedule: Schedule, step: int) -> float:
     for group in engine.optimizer.param_groups:
         group["lr"] = recipe.lr * multiple
     return recipe.lr * multiple
-
-
-def _step(engine: Any, batches: Iterable[Batch], collate: Collate) -> float:  # noqa: ANN401
-    """One optimizer step over the micro-batches; gives this rank's mean loss."""
-    losses = []
-    for batch in batches:
-        inputs = {name: value.to(engine.device) for name, value in collate(batch).items()}
-        loss = engine(**inputs)["loss"]
-        engine.backward(loss)
-        engine.step()
-        losses.append(loss.detach())
-    return float(torch.stack(losses).mean())

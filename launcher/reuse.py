@@ -83,8 +83,10 @@ def _check(pipeline: Pipeline, name: str, reuse: Reuse, python: str | None) -> C
 def _entries(pipeline: Pipeline, name: str) -> Iterator[str]:
     """The programs that start from the weights of a stage."""
     for stage in pipeline.stages:
-        if stage.init_from == name:
-            yield stage.train.entry if stage.train else "evaluate"
+        if stage.init_from == name and stage.train is not None:
+            yield stage.train.entry
+        elif stage.init_from == name and stage.evaluate is not None:
+            yield stage.evaluate.kind
 
 
 def _weights_file(where: str, path: Path) -> Path:

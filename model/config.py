@@ -13,6 +13,8 @@ from model.errors import ConfigError
 from model.templates import TEMPLATES
 
 ARCHITECTURES = ("mistral", "llama", "phi3")
+BOS_FORMS = ("word", "reference")
+GATHERED_GRADIENTS = ("whole", "reference")
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,17 @@ class PretrainingConfig:
     """First temperature of the contrastive loss, kept in 0.001 to 0.5."""
     label_smoothing: float = 0.1
     """Label smoothing of the caption loss."""
+    gathered_gradient: str = "whole"
+    """Contrastive loss on several ranks. "whole": the gradient is that of one process with the
+    whole batch. "reference": one part in world size of it behind the temperature, as the original
+    trains."""
+
+    def __post_init__(self) -> None:
+        if self.gathered_gradient not in GATHERED_GRADIENTS:
+            raise ConfigError(
+                f"pretraining.gathered_gradient: no {self.gathered_gradient!r}; "
+                f"known: {', '.join(GATHERED_GRADIENTS)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -200,8 +213,16 @@ class ModelConfig:
     """How the language model's conversations look, a name of `model.templates`."""
     instruction_in_qformer: bool = True
     """Stage 3: the QFormer reads the instruction beside its queries."""
+    caption_end_trained: bool = True
+    """Stage 2: the loss counts the token that ends a caption. False: the original on Mistral, whose
+    end token is its padding, too."""
+    bos: str = "word"
+    """Stage 3: how a sequence begins. "word": with BOS's embedding. "reference": with BOS's number
+    in every channel, as the original trains; for weights that were trained with it."""
 
     def __post_init__(self) -> None:
+        if self.bos not in BOS_FORMS:
+            raise ConfigError(f"bos: no {self.bos!r}; known: {', '.join(BOS_FORMS)}")
         if self.template not in TEMPLATES:
             raise ConfigError(f"template: no {self.template!r}; known: {', '.join(TEMPLATES)}")
 

@@ -3,8 +3,8 @@
 Letters: B pairs here, N pairs on all ranks, Q query tokens, E width of the common space.
 Notable: pairs with the same index share a caption and are all positives. The gather sums
 gradients over ranks, so that after averaging they equal those of one process with the
-whole batch (the reference's are 1/world_size of that behind the gather). A rank that could
-not read a clip brings fewer pairs; the ranks tell each other how many.
+whole batch; if told to, it keeps each rank's own part, 1/world_size of that, as the original
+does. A rank that could not read a clip brings fewer pairs; the ranks tell each other how many.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,18 @@ SMALLEST_WEIGHT = 1e-4
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, local: Tensor, rows: Sequence[int]) -> Tensor:  # noqa: ANN401 - torch's context
-        ctx.rows = rows
+    def forward(ctx: Any, local: Tensor, rows: Sequence[int], summed: bool) -> Tensor:  # noqa: ANN401, FBT001 - torch's context, which takes no keywords
+        ctx.rows, ctx.summed = rows, summed
         return _gathered(local, rows)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's context
-        summed = gradient.clone().contiguous()
-        distributed.all_reduce(summed)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401 - torch's context
+        if ctx.summed:
+            gradient = gradient.clone().contiguous()
+            distributed.all_reduce(gradient)
         rank = distributed.get_rank()
         first = sum(ctx.rows[:rank])
-        return summed[first : first + ctx.rows[rank]], None
+        return gradient[first : first + ctx.rows[rank]], None, None
 
 
 def rows_per_rank(local: Tensor) -> list[int]:
@@ -42,11 +43,18 @@ def rows_per_rank(local: Tensor) -> list[int]:
     return [int(count) for count in torch.cat(rows).tolist()]
 
 
-def gather_with_gradient(local: Tensor, rows: Sequence[int]) -> Tensor:
-    """Stack a tensor from all ranks, of which each has `rows`; alone, give it back."""
+def gather_with_gradient(local: Tensor, rows: Sequence[int], *, summed: bool = True) -> Tensor:
+    """Stack a tensor from all ranks, of which each has `rows`; alone, give it back.
+
+    Args:
+        local: This rank's part.
+        rows: How many rows each rank has.
+        summed: The gradient is the sum of what all ranks say of this rank's part; else only
+            what this rank says of it.
+    """
     if not _many_ranks():
         return local
-    out: Tensor = _Gather.apply(local, rows)  # type: ignore[no-untyped-call]
+    out: Tensor = _Gather.apply(local, rows, summed)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -82,6 +90,13 @@ def contrastive_loss(similarity_NN: Tensor, idx_N: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def negative_weights(similarity_BB: Tensor, idx_B: Tensor) -> Tensor:
+    """Give how likely each candidate (column) is drawn for each row; 0 for the row's index."""
+    weights_BB = functional.softmax(similarity_BB.float(), dim=1) + SMALLEST_WEIGHT
+    return weights_BB.masked_fill(idx_B[:, None] == idx_B, 0)
+
+
+@torch.no_grad()
 def draw_negatives(similarity_BB: Tensor, idx_B: Tensor) -> tuple[Tensor, Tensor]:
     """Draw a hard negative for each row: the more alike, the more likely.
 
@@ -93,8 +108,7 @@ def draw_negatives(similarity_BB: Tensor, idx_B: Tensor) -> tuple[Tensor, Tensor
         The drawn candidates (int64, (B,)) and whether the row had any to draw from
         (bool, (B,)).
     """
-    weights_BB = functional.softmax(similarity_BB.float(), dim=1) + SMALLEST_WEIGHT
-    weights_BB = weights_BB.masked_fill(idx_B[:, None] == idx_B, 0)
+    weights_BB = negative_weights(similarity_BB, idx_B)
     exists_B = weights_BB.sum(dim=1) > 0
     drawable_BB = weights_BB.masked_fill(~exists_B[:, None], 1.0)
     return torch.multinomial(drawable_BB, 1).squeeze(1), exists_B

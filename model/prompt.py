@@ -1,13 +1,14 @@
 """From a caption or a conversation to token ids and labels; no torch.
 
-Notable: templates are data. Text between two places of media is tokenised in one piece,
-and a token is trained on when its last character is. BOS stands once, at the beginning.
+Notable: templates are data. Text between two places of media is tokenised in one piece, save
+a caption, which is one of its own; a token is trained on when its last character is. BOS stands
+once, at the beginning.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import Any, Literal, NamedTuple, Protocol
 
 from model.errors import PromptError
@@ -44,6 +45,8 @@ class Segment:
     """The visual tokens of one clip go here."""
     trained: bool = False
     """The loss counts its tokens."""
+    joined: bool = True
+    """Tokenised in one piece with the text before it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class TokenizedPrompt(NamedTuple):
 
 
 def render_caption(
-    template: Template, *, kind: Kind, prompt: str, caption: str | None
+    template: Template, *, kind: Kind, prompt: str, caption: str | None, end_trained: bool = True
 ) -> list[Segment]:
     """Render a clip and its caption (stage 2).
 
@@ -74,6 +77,7 @@ def render_caption(
         kind: What the clip is.
         prompt: What is asked, such as "Describe the video briefly."
         caption: None where the model shall write it.
+        end_trained: The loss counts the token that ends the caption.
     """
     name = kind.capitalize()
     segments = [
@@ -82,7 +86,8 @@ def render_caption(
         Segment(template.caption_prompt.format(kind=name, prompt=prompt)),
     ]
     if caption is not None:
-        segments.append(Segment(template.caption.format(caption=caption.strip()), trained=True))
+        segments.append(Segment(caption.strip(), trained=True, joined=False))
+        segments.append(Segment(template.caption_end, trained=end_trained))
     return segments
 
 
@@ -122,8 +127,17 @@ def render_conversation(
         segments.append(Segment(template.end, trained=True))
     elif answer_start:
         segments.append(Segment(template.answer.format(answer=answer_start)))
-    segments[0] = replace(segments[0], text=segments[0].text.lstrip())
-    return [segment for segment in segments if segment.text or segment.is_media]
+    said = [segment for segment in segments if segment.text or segment.is_media]
+    said[0] = replace(said[0], text=said[0].text.lstrip())
+    if turns[-1].answer is not None:
+        said[-1] = replace(said[-1], text=said[-1].text.rstrip())
+    return said
+
+
+def qformer_instruction(template: Template, instruction: str, question: str) -> str:
+    """Give what the QFormer reads beside a clip: the instruction, empty where there is none."""
+    asked = question if template.question_in_qformer and instruction else ""
+    return f"{instruction.strip()} {asked.strip()}".strip()
 
 
 def time_message(seconds: Sequence[float]) -> str:
@@ -158,9 +172,8 @@ def tokenize(
     bos = tokenizer.bos_token_id
     ids: list[int] = [] if bos is None else [bos]
     labels = [IGNORED_LABEL] * len(ids)
-    for is_media, group in groupby(segments, key=lambda segment: segment.is_media):
-        run = list(group)
-        if is_media:
+    for run in _pieces(segments):
+        if run[0].is_media:
             new_ids = [MEDIA_ID] * (num_visual_tokens * len(run))
             new_labels = [IGNORED_LABEL] * len(new_ids)
         else:
@@ -174,6 +187,18 @@ def tokenize(
             f"max_text_length {max_text_length} leaves no room for the clip"
         )
     return TokenizedPrompt(ids[:room], labels[:room])
+
+
+def _pieces(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
+    """Neighbours of one kind, each what the tokenizer reads at once."""
+    run: list[Segment] = []
+    for segment in segments:
+        if run and (run[-1].is_media != segment.is_media or not segment.joined):
+            yield run
+            run = []
+        run.append(segment)
+    if run:
+        yield run
 
 
 def _media(template: Template, kind: Kind, seconds: Sequence[float]) -> Iterator[Segment]:

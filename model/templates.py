@@ -8,7 +8,8 @@ class Template:
     """The pieces of a sequence, in the order of their appearance.
 
     `{kind}` is Video or Image; `{time}` the message on frames and seconds, or nothing.
-    White space at the very beginning of a sequence is dropped.
+    White space at the very beginning of a sequence, and at the end of a conversation that is
+    whole, is dropped.
     """
 
     system: str
@@ -35,10 +36,12 @@ class Template:
     """The role markers are trained on, too."""
     says_time: bool
     """The frames' seconds are told after a video."""
+    question_in_qformer: bool
+    """The QFormer reads the first question after the instruction, if there is one."""
     caption_prompt: str
     """After the visual tokens of a caption, with `{prompt}`."""
-    caption: str
-    """A caption and its end, with `{caption}`; trained."""
+    caption_end: str
+    """After a caption; trained. The two are a text of their own for the tokenizer."""
 
 
 TEMPLATES: dict[str, Template] = {
@@ -55,8 +58,9 @@ TEMPLATES: dict[str, Template] = {
         end="",
         roles_trained=False,
         says_time=False,
+        question_in_qformer=False,
         caption_prompt="</{kind}> {prompt} [/INST]",
-        caption=" {caption}</s>",
+        caption_end="</s>",
     ),
     "vicuna": Template(
         system="{instruction}",
@@ -71,8 +75,9 @@ TEMPLATES: dict[str, Template] = {
         end=" ###",
         roles_trained=True,
         says_time=True,
-        caption_prompt="</{kind}> {prompt} ###Assistant:",
-        caption=" {caption}###",
+        question_in_qformer=True,
+        caption_prompt="</{kind}> {prompt} ###Assistant: ",
+        caption_end="###",
     ),
     "phi3": Template(
         system="<|system|>\n{instruction}<|end|>\n",
@@ -87,8 +92,9 @@ TEMPLATES: dict[str, Template] = {
         end="",
         roles_trained=False,
         says_time=False,
+        question_in_qformer=False,
         caption_prompt="</{kind}> {prompt}<|end|>\n<|assistant|>\n",
-        caption="{caption}<|end|>",
+        caption_end="<|end|>",
     ),
 }
 

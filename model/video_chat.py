@@ -46,6 +46,7 @@ class VideoChat(FreezableModule):
         if stage not in (2, 3):
             raise ConfigError(f"VideoChat is the model of stages 2 and 3, not {stage}")
         self.cfg = cfg
+        self.numeric_bos = stage == 3 and cfg.bos == "reference"
         self.video_encoder = VideoEncoder(cfg.video_encoder)
         self.visual_norm = nn.LayerNorm(cfg.video_encoder.width, eps=VISUAL_NORM_EPS)
         self.qformer = QFormer(
@@ -106,7 +107,7 @@ class VideoChat(FreezableModule):
         if not bool(batch.mask[:, -1].all()):
             raise SpliceError("generate: the batch must be padded on the left")
         answers_BL: Tensor = self.language_model.generate(
-            inputs_embeds=self._embedded(batch),
+            inputs_embeds=self.embedded(batch),
             attention_mask=batch.mask,
             do_sample=False,
             max_new_tokens=max_new_tokens,
@@ -127,11 +128,14 @@ class VideoChat(FreezableModule):
         out: Tensor = self.projector(tokens_NQD)
         return out
 
-    def _embedded(self, batch: ChatBatch) -> Tensor:
+    def embedded(self, batch: ChatBatch) -> Tensor:
+        """Give what the language model reads: words and visual tokens, (B, L, D)."""
         media_BL = batch.ids == MEDIA_ID
         words_BLD: Tensor = self.language_model.get_input_embeddings()(
             batch.ids.masked_fill(media_BL, 0)
         )
+        if self.numeric_bos:
+            words_BLD = _with_numeric_bos(words_BLD, batch, self.language_model.config.bos_token_id)
         clips = 0 if batch.video is None else len(batch.video)
         check_splice(media_BL.sum(dim=1).tolist(), clips, self.cfg.num_visual_tokens)
         _check_instructions(batch, clips)
@@ -142,7 +146,7 @@ class VideoChat(FreezableModule):
 
     def _hidden(self, batch: ChatBatch) -> Tensor:
         hidden_BLD: Tensor = self.language_model.base_model(
-            inputs_embeds=self._embedded(batch),
+            inputs_embeds=self.embedded(batch),
             attention_mask=batch.mask,
             position_ids=(batch.mask.cumsum(dim=1) - 1).clamp(min=0),
             use_cache=False,
@@ -183,6 +187,21 @@ def check_splice(placeholders_B: Sequence[int], clips: int, tokens_a_clip: int) 
             f"the sequences have {sum(placeholders_B)} placeholders, "
             f"{clips} clips give {clips * tokens_a_clip} visual tokens"
         )
+
+
+def _with_numeric_bos(words_BLD: Tensor, batch: ChatBatch, bos_id: int | None) -> Tensor:
+    """The original's fault: BOS's number in every channel of the first token, not its embedding."""
+    first_B = batch.mask.argmax(dim=1)
+    rows_B = torch.arange(len(first_B), device=first_B.device)
+    first_ids_B = batch.ids[rows_B, first_B]
+    if bos_id is None or bool((first_ids_B != bos_id).any()):
+        raise SpliceError(
+            f"bos: reference needs sequences that begin with the language model's BOS ({bos_id}), "
+            f"not with {first_ids_B.tolist()}"
+        )
+    numbered = words_BLD.clone()
+    numbered[rows_B, first_B] = float(bos_id)
+    return numbered
 
 
 def _check_instructions(batch: ChatBatch, clips: int) -> None:

@@ -1,11 +1,13 @@
 """UMT's vision transformer: joint attention over all patches of all frames.
 
-Letters: B clips, T frames, C colours, H W pixels, L = T * grid * grid tokens, D width.
+Letters: B clips, T frames, C colours, H W pixels, L = T * patches tokens, D width.
 Notable: no class token, no final norm; positions are fixed sines over the flattened
-(frame, row, column) index; queries and values have a bias, keys have none.
+(frame, row, column) index, and of a frame only the number of its patches counts, as in the
+original; queries and values have a bias, keys have none.
 """
 
 from functools import lru_cache
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -27,21 +29,19 @@ def position_table(
 ) -> Tensor:
     """Give the fixed positions of a clip.
 
-    A single frame uses a table made for one frame. Any other number of frames uses the
-    table of `table_frames` frames, bicubic in space and then linear in time where sizes
-    differ.
+    They are those of `table_frames` frames of `table_grid` patches a side, made bicubic in
+    space and then linear in time where the clip's sizes differ.
 
     Returns:
         float32 on the CPU, (frames * grid * grid, width).
     """
-    made_for = 1 if frames == 1 else table_frames
-    table_LD = _sines(made_for * table_grid**2, width)
+    table_LD = _sines(table_frames * table_grid**2, width)
     if grid != table_grid:
-        planes = table_LD.view(made_for, table_grid, table_grid, width).permute(0, 3, 1, 2)
+        planes = table_LD.view(table_frames, table_grid, table_grid, width).permute(0, 3, 1, 2)
         planes = functional.interpolate(planes, (grid, grid), mode="bicubic", align_corners=False)
         table_LD = planes.permute(0, 2, 3, 1).reshape(-1, width)
-    if frames != made_for:
-        lines = table_LD.view(made_for, -1, width).permute(1, 2, 0)
+    if frames != table_frames:
+        lines = table_LD.view(table_frames, -1, width).permute(1, 2, 0)
         lines = functional.interpolate(lines, frames, mode="linear", align_corners=False)
         table_LD = lines.permute(2, 0, 1).reshape(-1, width)
     return table_LD
@@ -113,23 +113,20 @@ class VideoEncoder(nn.Module):
         """Encode clips.
 
         Args:
-            video_BTCHW: Normalised pixels, any float type; cast to the weights' type.
+            video_BTCHW: Normalised pixels, any float type; cast to the weights' type. Height
+                and width are multiples of the patch, and a frame's number of patches is a
+                square: 224 x 224 and 112 x 448 are both 14 x 14.
 
         Returns:
-            tokens_BLD without a final norm, L = T * grid * grid in (frame, row, column) order.
+            tokens_BLD without a final norm, L = T * patches in (frame, row, column) order.
 
         Raises:
-            SpliceError: The pixels of a frame are not the configured size.
+            SpliceError: The pixels of a frame are no such size.
         """
-        size = self.cfg.image_size
-        if tuple(video_BTCHW.shape[2:]) != (3, size, size):
-            raise SpliceError(
-                f"video: a frame is {tuple(video_BTCHW.shape[2:])} (colours, height, width), "
-                f"the encoder wants {(3, size, size)}"
-            )
+        grid = self._grid(video_BTCHW)
         video_BCTHW = video_BTCHW.transpose(1, 2).to(self.patch_embed.weight.dtype)
         x_BLD = self.patch_embed(video_BCTHW).flatten(2).transpose(1, 2)
-        x_BLD = x_BLD + self._positions(video_BTCHW.shape[1]).to(x_BLD)
+        x_BLD = x_BLD + self._positions(video_BTCHW.shape[1], grid).to(x_BLD)
         for block in self.blocks:
             if self.cfg.recompute and torch.is_grad_enabled():
                 x_BLD = checkpoint(block, x_BLD, use_reentrant=False)
@@ -138,12 +135,27 @@ class VideoEncoder(nn.Module):
         tokens_BLD: Tensor = x_BLD
         return tokens_BLD
 
-    def _positions(self, frames: int) -> Tensor:
+    def _grid(self, video_BTCHW: Tensor) -> int:
+        """Patches a side of the square with as many patches as a frame has."""
+        colours, height, width = video_BTCHW.shape[2:]
+        patch = self.cfg.patch_size
+        patches = (height // patch) * (width // patch)
+        grid = isqrt(patches)
+        if colours != 3 or height % patch or width % patch or grid**2 != patches or not grid:
+            raise SpliceError(
+                f"video: a frame is {(colours, height, width)} (colours, height, width); the "
+                f"encoder wants 3 colours and a square number of patches of {patch} x {patch}, "
+                f"such as {(3, self.cfg.image_size, self.cfg.image_size)}"
+            )
+        return grid
+
+    def _positions(self, frames: int, grid: int) -> Tensor:
+        """An image has a table of its own, made for one frame."""
         return position_table(
             self.cfg.width,
             frames,
-            self.cfg.grid,
-            table_frames=self.cfg.position_frames,
+            grid,
+            table_frames=1 if frames == 1 else self.cfg.position_frames,
             table_grid=self.cfg.position_grid,
         )
 

@@ -103,9 +103,10 @@ class VideoTextPretraining(FreezableModule):
         """Give the contrastive loss over all ranks and the local similarities (videos, texts)."""
         video_BQE, text_BE = self.video_projection(queries_BQD), self.text_projection(text_BD)
         rows = rows_per_rank(text_BE)
+        summed = self.cfg.pretraining.gathered_gradient == "whole"
         everywhere = similarity(
-            gather_with_gradient(video_BQE, rows),
-            gather_with_gradient(text_BE, rows),
+            gather_with_gradient(video_BQE, rows, summed=summed),
+            gather_with_gradient(text_BE, rows, summed=summed),
             self.temperature,
         )
         here = similarity(video_BQE.detach(), text_BE.detach(), self.temperature.detach())

@@ -1,15 +1,18 @@
 """Weights load strictly: what a file may lack or hold besides is listed by the caller.
 
 Notable: shapes are compared from the header before any tensor is read; all that differs
-is named at once, each with its nearest match.
+is named at once, each with its nearest match, as the file spells it: a file of the original
+VideoChat2 is recognised by its names and taken as it is.
 """
 
 import difflib
+import heapq
 import json
 import os
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from model.errors import WeightsError
+from model.layouts import COPIES, HARMLESS, SCALARS, Layout, as_vector, layout_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 FINDINGS_SHOWN = 10
+NEAREST_TRIED = 10
 WRAPPERS = ("model", "module")
 
 
@@ -42,8 +47,8 @@ def check_file(
     Args:
         path: .safetensors, .pth or .pt.
         expected: Shapes by name.
-        may_lack: Patterns (`projector.*`) of names that the file need not hold.
-        may_ignore: Patterns of names in the file that are not wanted.
+        may_lack: Patterns (`projector.*`) of our names that the file need not hold.
+        may_ignore: Patterns of our names that the file may hold and nobody wants.
 
     Returns:
         One line for each difference; empty when the file fits.
@@ -65,15 +70,17 @@ def load_weights(
 
     Args:
         module: Where to load; it keeps its types and devices.
-        path: .safetensors, .pth or .pt (a `model` or `module` wrapper is taken off).
-        may_lack: Patterns (`projector.*`) of weights that keep their value.
-        may_ignore: Patterns of names in the file that are not wanted.
+        path: .safetensors, .pth or .pt (a `model` or `module` wrapper is taken off), in our
+            layout or the original's.
+        may_lack: Patterns (`projector.*`) of our names of weights that keep their value.
+        may_ignore: Patterns of our names that the file may hold and nobody wants.
 
     Raises:
         WeightsError: The file cannot be read or does not fit; every difference is named.
     """
-    findings = check_file(path, shapes_of(module), may_lack=may_lack, may_ignore=may_ignore)
-    _refuse(findings, str(path), module)
+    expected = shapes_of(module)
+    findings = check_file(path, expected, may_lack=may_lack, may_ignore=may_ignore)
+    _refuse(findings or _unequal_copies(path, expected), str(path), module)
     _copy(_read_tensors(path), module)
 
 
@@ -93,12 +100,23 @@ def load_tensors(
     """
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     _refuse(_differences(found, shapes_of(module), may_lack, ()), source, module)
-    _copy(tensors.items(), module)
+    _copy(_renamed(tensors.items(), layout_of(tensors)), module)
 
 
 def read_tensors(path: Path, patterns: Sequence[str]) -> dict[str, Tensor]:
-    """Give the tensors of a file whose names match one of the patterns."""
+    """Give the tensors of a file whose names, as ours, match one of the patterns."""
     return {name: value for name, value in _read_tensors(path) if _matches(name, patterns)}
+
+
+def names_in(path: Path) -> frozenset[str]:
+    """Name the weights of a file, as ours; what no model of ours has keeps its own name.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    shapes = _read_shapes(path)
+    layout = layout_of(shapes)
+    return frozenset(layout.ours(name) or name for name in shapes if not layout.is_spare(name))
 
 
 def save_weights(module: nn.Module, path: Path, *, exclude: Sequence[str] = ()) -> None:
@@ -131,22 +149,61 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 def _differences(
     found: Shapes, expected: Shapes, may_lack: Sequence[str], may_ignore: Sequence[str]
 ) -> list[str]:
-    unknown = [n for n in found if n not in expected and not _matches(n, may_ignore)]
-    missing = [n for n in expected if n not in found and not _matches(n, may_lack)]
-    wrong = [n for n in found if n in expected and found[n] != expected[n]]
+    """All names are the file's from here on, that an error can be looked up in the file."""
+    layout = layout_of(found)
+    wanted = _spelled(expected, layout)
+    unknown = [
+        name
+        for name in found
+        if name not in wanted
+        and not layout.is_spare(name)
+        and not _matches(layout.ours(name) or name, may_ignore)
+    ]
+    missing = [
+        theirs
+        for theirs, ours in zip(wanted, expected, strict=True)
+        if theirs not in found and not _matches(ours, may_lack)
+    ]
+    copies = {copy: wanted[kept] for copy, kept in COPIES.items() if kept in wanted}
+    wrong = {
+        name: shape
+        for name, shape in ({**wanted, **copies} if layout.reference else wanted).items()
+        if name in found and found[name] != shape
+    }
     return [
         *(
-            f"unknown key {name} {list(found[name])}{_nearest(name, missing or expected)}"
+            f"unknown key {name} {list(found[name])}{_nearest(name, missing or wanted)}"
             for name in unknown
         ),
         *(
-            f"missing key {name} {list(expected[name])}{_nearest(name, unknown or found)}"
+            f"missing key {name} {list(wanted[name])}{_nearest(name, unknown or found)}"
             for name in missing
         ),
         *(
-            f"wrong shape {name} {list(found[name])}, the model has {list(expected[name])}"
-            for name in wrong
+            f"wrong shape {name} {list(found[name])}, the model has {list(shape)}"
+            for name, shape in wrong.items()
         ),
+    ]
+
+
+def _spelled(expected: Shapes, layout: Layout) -> dict[str, tuple[int, ...]]:
+    named = {layout.theirs(name): shape for name, shape in expected.items()}
+    scalars = {name: () for name in SCALARS if layout.reference and named.get(name) == (1,)}
+    return {**named, **scalars}
+
+
+def _unequal_copies(path: Path, expected: Shapes) -> list[str]:
+    """Where a file of the original holds one parameter twice, both must say the same."""
+    found = _read_shapes(path)
+    layout = layout_of(found)
+    if not layout.reference or not any(layout.theirs(n) in COPIES.values() for n in expected):
+        return []
+    twice = {copy: kept for copy, kept in COPIES.items() if copy in found and kept in found}
+    held = {n: t for n, t in _read_stored(path) if n in {*twice, *twice.values()}}
+    return [
+        f"{copy} {list(held[copy].shape)} differs from {kept}, of which it is a copy"
+        for copy, kept in twice.items()
+        if not torch.equal(held[copy], held[kept])
     ]
 
 
@@ -170,8 +227,15 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return name in patterns or any("*" in p and fnmatchcase(name, p) for p in patterns)
 
 
-def _nearest(name: str, others: Sequence[str] | Shapes) -> str:
-    close = difflib.get_close_matches(name, list(others), n=1, cutoff=0.5)
+def _nearest(name: str, others: Iterable[str]) -> str:
+    parts = set(name.split("."))
+
+    def kinship(other: str) -> tuple[int, int]:
+        return len(parts.intersection(other.split("."))), len(commonprefix([name, other]))  # noqa: RUF071 - letters
+
+    # difflib alone takes half a second for each name of a large model.
+    likely = heapq.nlargest(NEAREST_TRIED, others, key=kinship)
+    close = difflib.get_close_matches(name, likely, n=1, cutoff=0.5)
     return f"; nearest: {close[0]}" if close else ""
 
 
@@ -192,6 +256,17 @@ def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    return _renamed(_read_stored(path), layout_of(_read_shapes(path)))
+
+
+def _renamed(tensors: Iterable[tuple[str, Tensor]], layout: Layout) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in tensors:
+        if not layout.is_spare(name):
+            value = as_vector(tensor) if layout.reference and name in SCALARS else tensor
+            yield layout.ours(name) or name, value
+
+
+def _read_stored(path: Path) -> Iterator[tuple[str, Tensor]]:
     if path.suffix != ".safetensors":
         yield from _read_pickle(path).items()
         return
@@ -202,7 +277,8 @@ def _read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with torch.serialization.safe_globals([*HARMLESS]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path}: not a readable torch file ({error})") from error
     for wrapper in WRAPPERS:

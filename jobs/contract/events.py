@@ -4,15 +4,18 @@ Kinds and their fields beside `at` (Unix seconds) and `kind`:
 
 - begin: hosts, world_size; the process is there, its slow imports are still to come
 - started: resume_step, total_steps, epochs; the first step comes next
-- step: step, epoch, loss, lr, step_s, data_s, samples_seen
+- step: step, epoch, loss, lr, grad_norm (before clipping), step_s, data_s, samples_seen,
+  loss_scale (in fp16)
+- skipped: step, why (loss, gradient, no_clips), in_a_row, total; a step without an update
 - checkpoint: step, path, bytes, save_s, final
 - bad_checkpoint: path, reason; passed over when looking for the one to resume from
 - signal: name
-- bad_clip: path, error
+- bad_clip: set, path, error (its class; Timeout: it could not be read in time)
 - metric: name, value, and what else belongs to it
 - exit: outcome (done, stopped, failed, refused), code, step (the last one done), message, error
   (the exception's class), fault (`jobs.faults` has the words; a refusal also: parents, fenced,
-  checkpoints), host (the failing rank's node), lost_peer (it only saw that another was gone)
+  checkpoints), host (the failing rank's node), lost_peer (it only saw that another was gone),
+  report (a JSON file with the batches that led to it)
 - after exit, on Slurm: requeued; not_requeued: word (Slurm's for the job); requeue_failed: message
 
 A rank other than 0 that fails or refuses tells its `exit` in a file of its own.
@@ -102,6 +105,8 @@ class AttemptStory:
         requeue_error: Why the job could not put itself back into the queue, in Slurm's words.
         requeue_word: Slurm's word for the job where it was not RUNNING when it stopped: somebody
             was ending it, so it did not put itself back.
+        skipped: Steps of the stage that were skipped, a number being infinite or none at all.
+        report: File that says more about the end.
         metrics: All that were told.
     """
 
@@ -127,6 +132,8 @@ class AttemptStory:
     host: str | None = None
     requeue_error: str | None = None
     requeue_word: str | None = None
+    skipped: int | None = None
+    report: str | None = None
     metrics: tuple[dict[str, Any], ...] = ()
 
 
@@ -195,6 +202,10 @@ def _step(event: Event) -> dict[str, Any]:
     return {"last_step": event.fields.get("step")} | {key: event.fields.get(key) for key in kept}
 
 
+def _skipped(event: Event) -> dict[str, Any]:
+    return {"last_step": event.fields.get("step"), "skipped": event.fields.get("total")}
+
+
 def _checkpoint(event: Event) -> dict[str, Any]:
     step = event.fields.get("step")
     return {"saved_step": step, "last_step": step, "save_s": event.fields.get("save_s")}
@@ -209,6 +220,7 @@ def _exit(event: Event) -> dict[str, Any]:
         "error": event.fields.get("error"),
         "fault": event.fields.get("fault"),
         "host": event.fields.get("host"),
+        "report": event.fields.get("report"),
     }
     if event.fields.get("step") is not None:
         told["last_step"] = event.fields["step"]
@@ -227,6 +239,7 @@ _TELLERS = {
     "begin": _begin,
     "started": _started,
     "step": _step,
+    "skipped": _skipped,
     "checkpoint": _checkpoint,
     "exit": _exit,
     "not_requeued": _not_requeued,

@@ -73,6 +73,10 @@ class StageFolder:
         """Where one rank of `attempt` writes down its stacks when it is asked to (SIGUSR1)."""
         return self.root / "logs" / str(attempt) / f"stack-rank-{rank:05d}.txt"
 
+    def report_file(self, attempt: AttemptKey, step: int) -> Path:
+        """What `attempt` writes down of the batches that stopped it at `step`, JSON."""
+        return self.root / "reports" / f"{attempt}.step-{step:08d}.json"
+
     def checkpoint(self, step: int, *, final: bool = False) -> Path:
         """The folder of the checkpoint that was taken after `step` optimizer steps.
 

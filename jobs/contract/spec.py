@@ -4,13 +4,16 @@ The launcher parses them from the pipeline file, freezes them as `spec.json`, an
 parses that file again. Unknown keys are errors at both doors.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from jobs.contract.command import Command
+from jobs.contract.evaluation import Evaluate
 from jobs.contract.files import write_atomic
+from jobs.contract.sampling import SAMPLE
 from jobs.contract.strict import Strict
 
 Entry = Literal["language_model", "stage1", "stage2", "stage3"]
@@ -50,14 +53,48 @@ class DataSet(Strict):
     """One annotation file and where its media lie.
 
     Attributes:
-        annotations: JSON list, in the formats of VideoChat2.
-        media: Folder that the paths in the annotations start from.
+        annotations: JSON list or JSON lines, in the formats of VideoChat2.
+        media: Folder that the paths in the annotations start from. Default: that of
+            `annotations`.
+        name: What reports call the set. Default: the end of the path of `annotations`, as
+            long as it takes to tell the stage's sets apart.
         directional: Left and right matter (so no flip when augmenting).
+        kind: What the set holds, where its rows do not say: `frames` are folders of numbered
+            pictures. Default: `image`, `video` or `text` by the keys of the rows, and `frames`
+            where the path of a video is a folder.
+        fps: How many pictures of a folder of frames make a second; `frames` need it.
     """
 
     annotations: Path
     media: Path | None = None
+    name: Annotated[str, Field(min_length=1)] | None = None
     directional: bool = False
+    kind: Literal["image", "video", "gif", "frames", "text"] | None = None
+    fps: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _has_fps_for_frames_only(self) -> "DataSet":
+        if self.kind == "frames" and self.fps is None:
+            raise ValueError("kind: frames needs fps, how many of its pictures make a second")
+        if self.fps is not None and self.kind not in (None, "frames"):
+            raise ValueError(f"fps is for kind: frames, not for {self.kind}")
+        return self
+
+    @staticmethod
+    def names(sets: Sequence["DataSet"]) -> list[str]:
+        """What to call each of the sets: its own name, or a path that is no other's."""
+        paths = [one.annotations.with_suffix("").parts for one in sets]
+        found: list[str] = []
+        for at, (one, path) in enumerate(zip(sets, paths, strict=True)):
+            others = [other for other in paths if other != path]
+            length = next(
+                length
+                for length in range(1, len(path) + 1)
+                if length == len(path) or all(o[-length:] != path[-length:] for o in others)
+            )
+            name = one.name or "/".join(path[-length:])
+            found.append(f"{name} ({at + 1})" if name in found else name)
+        return found
 
 
 class Checkpointing(Strict):
@@ -70,6 +107,21 @@ class Checkpointing(Strict):
 
     every_steps: Annotated[int, Field(ge=1)] = 500
     keep: Annotated[int, Field(ge=1)] = 2
+
+
+class LossScaling(Strict):
+    """How `precision: fp16` keeps small gradients; bf16 and fp32 need no scale.
+
+    The defaults are the reference's (torch's GradScaler): a step that overflows halves the
+    scale, `window_steps` good ones in a row double it (after an overflow one more).
+
+    Attributes:
+        initial_power: The first scale is 2 to the power of this.
+        window_steps: Steps without an overflow before the scale is doubled.
+    """
+
+    initial_power: Annotated[int, Field(ge=1, le=32)] = 16
+    window_steps: Annotated[int, Field(ge=1)] = 2000
 
 
 class Train(Strict):
@@ -89,9 +141,19 @@ class Train(Strict):
         batch_per_gpu: Samples per rank and forward pass; accumulation follows. Default:
             the rank's whole share of `global_batch`.
         frames: Frames sampled from each clip.
+        sample: How they are spread over it: `rand`, a random one in each of as many equal
+            intervals; `middle`, their centres; `fps<N>` (`fps1`, `fps0.5`), so many a second
+            until there are enough. `jobs.data.sampling` has more.
+        read_timeout_s: How long reading one clip may take; one that takes longer counts as
+            unreadable.
+        tiles: Stage 3: a picture is seen in at most so many tiles of the encoder's size, by its
+            form, and once as a whole; it is not cropped or mirrored. Default: once, cropped.
         crop_min_scale: Smallest part of a frame's area that a training crop keeps.
         max_text_tokens: Longer texts are cut.
-        precision: `auto` is bf16 on a GPU and fp32 on a CPU.
+        precision: `auto` is bf16 on a GPU and fp32 on a CPU; fp16 needs a GPU.
+        loss_scaling: Of fp16.
+        max_bad_steps: So many steps in a row whose loss or gradient is no finite number stop
+            the run; each is skipped. In fp16 ten take the loss scale from 65536 to 64.
         zero_stage: DeepSpeed's ZeRO stage.
         recompute: Recompute activations in the backward pass to save memory.
         freeze: Components not trained, beside those the stage freezes anyway.
@@ -99,7 +161,7 @@ class Train(Strict):
             stage 1. The language model learns by adapters only.
         seed: Of data order, augmentation and dropout.
         workers: Data loader processes per rank.
-        max_bad: Largest share of clips that may be unreadable.
+        max_bad: Largest share of a set's clips that may be unreadable.
         data: The sets to train on.
         checkpoint: When to save.
         log_every_s: Seconds between two `step` events.
@@ -116,9 +178,14 @@ class Train(Strict):
     global_batch: Annotated[int, Field(ge=1)] | None = None
     batch_per_gpu: Annotated[int, Field(ge=1)] | None = None
     frames: Annotated[int, Field(ge=1)] = 4
+    sample: Annotated[str, Field(pattern=SAMPLE)] = "rand"
+    read_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    tiles: Annotated[int, Field(ge=1)] | None = None
     crop_min_scale: Annotated[float, Field(gt=0, le=1)] = 0.5
     max_text_tokens: Annotated[int, Field(ge=4)] = 512
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    loss_scaling: LossScaling = LossScaling()
+    max_bad_steps: Annotated[int, Field(ge=1)] = 10
     zero_stage: Literal[0, 1, 2, 3] = 1
     recompute: bool = False
     freeze: tuple[Component, ...] = ()
@@ -134,6 +201,12 @@ class Train(Strict):
     def _has_a_batch(self) -> "Train":
         if self.global_batch is None and self.batch_per_gpu is None:
             raise ValueError("give global_batch, or batch_per_gpu, or both")
+        return self
+
+    @model_validator(mode="after")
+    def _has_tiles_in_stage3_only(self) -> "Train":
+        if self.tiles is not None and self.entry != "stage3":
+            raise ValueError(f"tiles: stage3 sees pictures in tiles, {self.entry} does not")
         return self
 
     @model_validator(mode="after")
@@ -162,45 +235,6 @@ class Train(Strict):
                 f"not a multiple of batch_per_gpu {micro}"
             )
         return micro, share // micro
-
-
-class Task(Strict):
-    """One multiple-choice task of an evaluation.
-
-    Attributes:
-        name: As shown in the results.
-        annotations: JSON list in MVBench's format.
-        media: Folder that the paths in the annotations start from.
-    """
-
-    name: str
-    annotations: Path
-    media: Path | None = None
-
-
-class Evaluate(Strict):
-    """An evaluation stage: multiple choice as in MVBench.
-
-    Attributes:
-        tasks: What to ask.
-        frames: Frames sampled from each clip.
-        batch_per_gpu: Questions answered at once.
-        precision: As in training.
-        instruction: What opens each question. Default: MVBench's own.
-        answer_by: `letter`, as MVBench does: the options are shown, the letter that the model
-            gives counts. `likelihood`: they are not shown, the likeliest candidate counts.
-        workers: Data loader processes per rank.
-        limit: At most this many questions a task.
-    """
-
-    tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
-    frames: Annotated[int, Field(ge=1)] = 16
-    batch_per_gpu: Annotated[int, Field(ge=1)] = 8
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    instruction: str | None = None
-    answer_by: Literal["letter", "likelihood"] = "letter"
-    workers: Annotated[int, Field(ge=0)] = 4
-    limit: Annotated[int, Field(ge=1)] | None = None
 
 
 class StageSpec(Strict):

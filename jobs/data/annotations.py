@@ -1,198 +1,215 @@
-"""Annotation files: VideoChat2's JSON formats, read into `jobs.data.items`.
+"""Annotation files opened as sets: rows read when asked for, media looked for.
 
-Four forms, told apart by their keys (a file may not mix kinds of media):
-
-- caption: `{"image"|"video": path, "caption": text}`
-- conversation: `{"image"|"video": path, "QA": [{"i", "q", "a"}], "start"?, "end"?}`
-- text only: `{"QA": [...]}`
-- choice, as in MVBench: `{"video", "question", "candidates", "answer", "start"?, "end"?}`
-
-Other keys are let pass: published files carry many of their own.
+What rows look like is in `jobs.data.rows`, where they lie in `jobs.data.index`.
 """
 
-import json
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Literal, overload
 
 from jobs.data.errors import AnnotationsError, Fault
-from jobs.data.items import CaptionItem, ChoiceItem, ConversationItem, Item, Kind, MediaSet, Turn
+from jobs.data.index import KEPT_FAULTS, Index, open_index
+from jobs.data.items import KINDS, Item, Kind, MediaForm, MediaSet
 
 MEDIA_CHECKED = 2_000
 """Media files of a set that are looked for when it is opened."""
+_AT_ONCE = 10_000
+_THREADS = 16
+"""A shared disk answers slowly, but answers many at once."""
+
+DeclaredKind = Literal["image", "video", "gif", "frames", "text"]
+"""What a pipeline file may say that a set holds."""
+_MEANS: dict[DeclaredKind, tuple[Kind, MediaForm]] = {
+    "image": ("image", "file"),
+    "video": ("video", "file"),
+    "gif": ("video", "file"),
+    "frames": ("video", "frames"),
+    "text": ("text", "file"),
+}
+
+
+class Rows(Sequence[Item]):
+    """The items of an annotation file, or of some of its rows; each is read when asked for.
+
+    Args:
+        source: where the rows are.
+        rows: which of them, in this order; all by default.
+        kind: taken for the kind of each, whatever the row's key says.
+    """
+
+    def __init__(self, source: Index, rows: range | None = None, kind: Kind | None = None) -> None:
+        self.source, self._kind = source, kind
+        self._rows = range(len(source)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> Item: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Rows": ...
+    def __getitem__(self, at: int | slice) -> "Item | Rows":
+        """An item, or some of the rows unread.
+
+        Raises:
+            IndexError: there is no such row.
+            AnnotationsError: the row cannot be read any more.
+        """
+        if isinstance(at, slice):
+            return Rows(self.source, self._rows[at], self._kind)
+        item = self.source.item(self._rows[at])
+        return item if self._kind in (None, item.kind) else replace(item, kind=self._kind)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the items are the same, in the same order."""
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # equal to lists and tuples of the same items
 
 
 def open_set(
-    annotations: Path, root: Path, *, name: str | None = None, directional: bool = False
+    annotations: Path,
+    root: Path,
+    *,
+    name: str | None = None,
+    directional: bool = False,
+    kind: DeclaredKind | None = None,
+    fps: float | None = None,
 ) -> MediaSet:
-    """Reads one annotation file and checks that its media files are there.
+    """Opens one annotation file and checks that its media are there.
 
     Of a large set only `MEDIA_CHECKED` files, spread over it: to look for ten million on a
-    shared disk, from every rank, takes hours. One that is missing all the same shows as an
-    unreadable clip when its turn comes.
+    shared disk, from every rank, takes hours (`launcher data check --all` does it once). One
+    that is missing all the same shows as an unreadable clip when its turn comes.
 
     Args:
-        annotations: the JSON file.
+        annotations: JSON list or JSON lines.
         root: folder that its media paths start from.
         name: what reports call the set; the file's stem by default.
         directional: see `MediaSet`.
+        kind: what it holds, where its rows do not say; by default their keys count, and a path
+            that is a folder is one of frames.
+        fps: frames a second of folders of frames, which need it.
 
     Raises:
         AnnotationsError: with all faults at once.
     """
-    items = read_items(annotations)
-    faults = [*_mixed_kinds(annotations, items), *_missing_media(annotations, items, root)]
-    if faults:
-        raise AnnotationsError(faults)
-    return MediaSet(name or annotations.stem, items[0].kind, items, root, directional)
-
-
-def read_items(annotations: Path) -> tuple[Item, ...]:
-    """Reads the rows of one annotation file, without a look at the media.
-
-    Raises:
-        AnnotationsError: with all faults at once.
-    """
-    rows = _load(annotations)
-    faults: list[Fault] = []
-    items = [_read_row(_Row(annotations, i, row, faults)) for i, row in enumerate(rows)]
-    if faults:
-        raise AnnotationsError(faults)
-    return tuple(item for item in items if item is not None)
-
-
-def _load(annotations: Path) -> list[object]:
-    try:
-        rows = json.loads(annotations.read_text(encoding="utf-8"))
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-    except ValueError as error:
-        problem = f"is not JSON: {error}"
-    else:
-        if isinstance(rows, list) and rows:
-            return rows
-        problem = "must be a JSON list with at least one row"
-    raise AnnotationsError([Fault(annotations, None, "", problem)])
-
-
-def _mixed_kinds(annotations: Path, items: Sequence[Item]) -> list[Fault]:
-    (common, _), *_ = Counter(item.kind for item in items).most_common(1)
-    what = f"a set holds one kind of media; most rows here are {common}"
-    return [
-        Fault(annotations, i, item.kind, what)
-        for i, item in enumerate(items)
-        if item.kind != common
-    ]
-
-
-def _missing_media(annotations: Path, items: Sequence[Item], root: Path) -> list[Fault]:
-    wanted = [(i, item.kind, item.media) for i, item in enumerate(items) if item.media is not None]
-    if wanted and not root.is_dir():
-        return [Fault(annotations, None, "", f"its media root {root} is not a folder")]
-    every = math.ceil(len(wanted) / MEDIA_CHECKED) or 1
-    return [
-        Fault(annotations, i, kind, f"no file {media!r} under the media root {root}")
-        for i, kind, media in wanted[::every]
-        if not (root / media).is_file()
-    ]
-
-
-class _Row:
-    """One row under reading: gives typed fields and collects what is wrong with them."""
-
-    def __init__(
-        self, file: Path, number: int, value: object, faults: list[Fault], prefix: str = ""
-    ) -> None:
-        self._file, self._number, self._faults, self._prefix = file, number, faults, prefix
-        self._fields: dict[str, object] = {}
-        if isinstance(value, dict):
-            self._fields = value
-        else:
-            self.wrong("", f"must be an object, is {type(value).__name__}")
-
-    def has(self, field: str) -> bool:
-        return field in self._fields
-
-    def wrong(self, field: str, what: str) -> None:
-        path = f"{self._prefix}{field}" if field else self._prefix.rstrip(".")
-        self._faults.append(Fault(self._file, self._number, path, what))
-
-    def text(self, field: str, *, may_lack: bool = False) -> str:
-        value = self._fields.get(field, "")
-        if not isinstance(value, str):
-            self.wrong(field, f"must be text, is {type(value).__name__}")
-            return ""
-        if not value.strip() and not may_lack:
-            self.wrong(field, "is empty" if self.has(field) else "is missing")
-        return value
-
-    def listed(self, field: str) -> list[object]:
-        value = self._fields.get(field)
-        if isinstance(value, list) and value:
-            return value
-        self.wrong(field, "must be a list with at least one entry")
-        return []
-
-    def seconds(self, field: str) -> float | None:
-        value = self._fields.get(field)
-        if value is None:
-            return None
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-            return float(value)
-        self.wrong(field, f"must be seconds from the start of the clip, is {value!r}")
-        return None
-
-    def below(self, field: str) -> list["_Row"]:
-        return [
-            _Row(self._file, self._number, value, self._faults, f"{self._prefix}{field}[{i}].")
-            for i, value in enumerate(self.listed(field))
-        ]
-
-
-def _read_row(row: _Row) -> Item | None:
-    if row.has("QA"):
-        return _read_conversation(row)
-    if row.has("question"):
-        return _read_choice(row)
-    if row.has("caption"):
-        kind, media = _read_media(row)
-        return CaptionItem(kind, media, row.text("caption"))
-    row.wrong("", "has none of 'caption', 'QA', 'question'")
-    return None
-
-
-def _read_media(row: _Row) -> tuple[Kind, str]:
-    if row.has("image") and row.has("video"):
-        row.wrong("image", "stands beside 'video'; give one")
-    kind: Kind = "image" if row.has("image") else "video"
-    return kind, row.text(kind)
-
-
-def _read_span(row: _Row) -> tuple[float | None, float | None]:
-    start_s, end_s = row.seconds("start"), row.seconds("end")
-    if end_s is not None and end_s <= (start_s or 0.0):
-        row.wrong("end", f"{end_s} is not after start {start_s or 0.0}")
-    return start_s, end_s
-
-
-def _read_conversation(row: _Row) -> ConversationItem:
-    turns = tuple(
-        Turn(part.text("i", may_lack=True), part.text("q", may_lack=True), part.text("a"))
-        for part in row.below("QA")
+    opened, faults = examine_set(
+        annotations, root, name=name, directional=directional, kind=kind, fps=fps
     )
-    start_s, end_s = _read_span(row)
-    if not row.has("image") and not row.has("video"):
-        return ConversationItem("text", None, turns)
-    kind, media = _read_media(row)
-    return ConversationItem(kind, media, turns, start_s, end_s)
+    if not faults:
+        faults = list(missing_media(opened, annotations, at_most=MEDIA_CHECKED))
+    if faults:
+        raise AnnotationsError(faults)
+    return opened
 
 
-def _read_choice(row: _Row) -> ChoiceItem:
-    kind, media = _read_media(row)
-    candidates = tuple(str(candidate) for candidate in row.listed("candidates"))
-    answer = row.text("answer")
-    if answer and candidates and answer not in candidates:
-        row.wrong("answer", f"{answer!r} is not one of the candidates {list(candidates)}")
-    start_s, end_s = _read_span(row)
-    return ChoiceItem(kind, media, row.text("question"), candidates, answer, start_s, end_s)
+def read_items(annotations: Path) -> Rows:
+    """The rows of one annotation file, of whatever kinds, without a look at the media.
+
+    Raises:
+        AnnotationsError: with all faults at once.
+    """
+    return Rows(open_index(annotations))
+
+
+def examine_set(
+    annotations: Path,
+    root: Path,
+    *,
+    name: str | None = None,
+    directional: bool = False,
+    kind: DeclaredKind | None = None,
+    fps: float | None = None,
+) -> tuple[MediaSet, list[Fault]]:
+    """As `open_set`, without a look at every media file; gives the faults of the set.
+
+    Raises:
+        AnnotationsError: faulty rows, or rows of several kinds.
+    """
+    rows = read_items(annotations)
+    counts = rows.source.header.kinds
+    own = max(KINDS, key=lambda word: counts.get(word, 0))
+    _refuse_mixed_kinds(rows, own, kind)
+    faults: list[Fault] = []
+    form: MediaForm = "file"
+    if kind is not None:
+        own, form = _MEANS[kind]
+        rows = Rows(rows.source, kind=own)
+    elif own == "video" and (root / str(rows[0].media)).is_dir():
+        form = "frames"
+    if own != "text" and not root.is_dir():
+        faults.append(Fault(annotations, None, "", f"its media root {root} is not a folder"))
+    if form == "frames" and fps is None:
+        what = "its media are folders of frames; give `fps`, how many of them make a second"
+        faults.append(Fault(annotations, None, "", what))
+    opened = MediaSet(name or annotations.stem, own, rows, root, directional, form, fps)
+    return opened, faults
+
+
+def missing_media(
+    opened: MediaSet, annotations: Path, *, at_most: int | None = None
+) -> Iterator[Fault]:
+    """The media that are not there, or not what the set says.
+
+    Args:
+        opened: the set.
+        annotations: its file, for the faults.
+        at_most: look for so many, spread over the set; None: for all.
+    """
+    if opened.kind == "text":
+        return
+    every = 1 if at_most is None else math.ceil(len(opened.items) / at_most) or 1
+    wanted = ((i, opened.items[i]) for i in range(0, len(opened.items), every))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while some := list(islice(wanted, _AT_ONCE)):
+            problems = pool.map(_look_for(opened), [str(item.media) for _, item in some])
+            for (row, item), problem in zip(some, problems, strict=True):
+                if problem:
+                    yield Fault(annotations, row, item.kind, problem)
+
+
+def _look_for(opened: MediaSet) -> Callable[[str], str]:
+    root, frames = opened.root, opened.media_form == "frames"
+
+    def look(media: str) -> str:
+        path = root / media
+        if path.is_dir() if frames else path.is_file():
+            return ""
+        if path.is_dir():
+            return f"{media!r} under the media root {root} is a folder, others are files"
+        if path.exists():
+            wanted = "folder, others are" if frames else "ordinary file"
+            return f"{media!r} under the media root {root} is no {wanted}"
+        what = "folder" if frames else "file"
+        return f"no {what} {media!r} under the media root {root}"
+
+    return look
+
+
+def _refuse_mixed_kinds(rows: Rows, common: Kind, declared: DeclaredKind | None) -> None:
+    """Raises AnnotationsError for rows that are of no use in a set of this kind."""
+    if declared is None:
+        may_be, what = {common}, f"a set holds one kind of media; most rows here are {common}"
+    elif declared == "text":
+        may_be, what = {"text"}, "names media, but the pipeline file says `kind: text`"
+    else:
+        may_be = {"image", "video"}
+        what = f"names no media, but the pipeline file says `kind: {declared}`"
+    counts = rows.source.header.kinds
+    total = sum(count for kind, count in counts.items() if kind not in may_be)
+    if not total:  # else the rows are read one by one to name the first of them
+        return
+    file = rows.source.annotations
+    others = (
+        Fault(file, row, item.kind, what)
+        for row, item in enumerate(rows)
+        if item.kind not in may_be
+    )
+    raise AnnotationsError(list(islice(others, KEPT_FAULTS)), total)

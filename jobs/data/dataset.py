@@ -15,9 +15,14 @@ from torch.utils.data import Dataset
 
 from jobs.data.errors import UnreadableClipError
 from jobs.data.items import CaptionItem, Item, Kind, MediaSet, texts_of
-from jobs.data.transform import to_tensor
-from jobs.data.video import Clip, read_clip, read_image
+from jobs.data.patience import read_in_time
+from jobs.data.pictures import read_frames, read_image
+from jobs.data.sampling import GeneratorDraws, Sampling
+from jobs.data.tiles import to_grid
+from jobs.data.transform import Augmentation, GeneratorUniform, to_tensor
+from jobs.data.video import Clip, Wish, read_clip
 
+READ_TIMEOUT_S = 60.0
 SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
 
 
@@ -97,24 +102,36 @@ class ClipDataset(Dataset[Sample | BadClip]):
         sets: what `open_set` gave; indices count through them in this order.
         frames: frames of a video.
         size_px: side of the square pictures.
-        train: random frames, crop and mirroring, keyed on seed, epoch and index; else the
-            centres of the intervals and the whole picture.
+        train: crop and mirroring at random, keyed on seed, epoch and index; else the whole
+            picture.
+        sample: how frames are spread over a video, see `jobs.data.sampling`; None: `rand` to
+            train, else `middle`.
         seed: of the run.
         min_scale: smallest part of the area that a training crop keeps.
+        max_tiles: most tiles of a picture, see `jobs.data.tiles`; None: a square, cropped to train.
+        read_timeout_s: how long reading one clip may take; what takes longer is a bad clip.
+
+    Raises:
+        ValueError: there is no such `sample`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a key of a recipe
         self,
         sets: Sequence[MediaSet],
         *,
         frames: int,
         size_px: int,
         train: bool,
+        sample: str | None = None,
         seed: int = 0,
         min_scale: float = 0.5,
+        max_tiles: int | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
         self.sets, self.frames, self.size_px = tuple(sets), frames, size_px
         self.train, self.seed, self.min_scale = train, seed, min_scale
+        self.sampling = Sampling.parse(sample or ("rand" if train else "middle"))
+        self.max_tiles, self.read_timeout_s = max_tiles, read_timeout_s
         self._ends = list(accumulate(len(one.items) for one in sets))
 
     def __len__(self) -> int:
@@ -129,18 +146,16 @@ class ClipDataset(Dataset[Sample | BadClip]):
         own, item = self.find(key.index)
         if item.media is None:
             return Sample(None, item, key, own.name)
-        rng = keyed_rng(self.seed, key) if self.train else None
+        rng = keyed_rng(self.seed, key)
         try:
             clip = self._read(own, item, rng)
         except UnreadableClipError as error:
             return BadClip(own.name, item.media, error.error_class, error.text, key)
-        video_TCHW = to_tensor(
-            clip.frames_THWC,
-            self.size_px,
-            rng=rng,
-            min_scale=self.min_scale,
-            flip=may_flip(own, item),
-        )
+        if self.max_tiles is None:
+            augmentation = self._augmentation(own, item, clip, rng) if self.train else None
+            video_TCHW = to_tensor(clip.frames_THWC, self.size_px, augmentation)
+        else:
+            video_TCHW = to_grid(clip.frames_THWC, self.size_px, self.max_tiles)
         return Sample(video_TCHW, item, key, own.name, clip.seconds)
 
     def find(self, index: int) -> tuple[MediaSet, Item]:
@@ -151,13 +166,28 @@ class ClipDataset(Dataset[Sample | BadClip]):
         start = self._ends[place - 1] if place else 0
         return self.sets[place], self.sets[place].items[index - start]
 
-    def _read(self, own: MediaSet, item: Item, rng: np.random.Generator | None) -> Clip:
+    def _read(self, own: MediaSet, item: Item, rng: np.random.Generator) -> Clip:
         path = own.root / str(item.media)
-        if item.kind == "image":
-            return read_image(path)
-        if isinstance(item, CaptionItem):
-            return read_clip(path, self.frames, rng=rng)
-        return read_clip(path, self.frames, rng=rng, start_s=item.start_s, end_s=item.end_s)
+        start_s, end_s = (
+            (None, None) if isinstance(item, CaptionItem) else (item.start_s, item.end_s)
+        )
+        wish = Wish(self.frames, self.sampling, GeneratorDraws(rng), start_s, end_s)
+
+        def read() -> Clip:
+            if item.kind == "image":
+                return read_image(path)
+            if own.fps is not None:
+                return read_frames(path, wish, fps=own.fps)
+            return read_clip(path, wish)
+
+        return read_in_time(read, path, self.read_timeout_s)
+
+    def _augmentation(
+        self, own: MediaSet, item: Item, clip: Clip, rng: np.random.Generator
+    ) -> Augmentation:
+        height, width = clip.frames_THWC.shape[1:3]
+        flip, draws = may_flip(own, item), GeneratorUniform(rng)
+        return Augmentation.draw(height, width, draws, min_scale=self.min_scale, flip=flip)
 
 
 def may_flip(own: MediaSet, item: Item) -> bool:

@@ -2,7 +2,7 @@
 
 ```
 DataError
-├── AnnotationsError       an annotation file or its media root; raised when it is opened
+├── AnnotationsError       an annotation file or its media root, mostly when it is opened
 ├── UnreadableClipError    one media file does not decode
 ├── TooManyBadClipsError   so many do not decode that training on the rest would be wrong
 └── OtherSetError          a folder already holds another synthetic set
@@ -46,14 +46,23 @@ class Fault:
 
 
 class AnnotationsError(DataError):
-    """An annotation file with faults; the first ten are in the text, all in `faults`."""
+    """An annotation file with faults; the first ten are in the text.
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    Attributes:
+        faults: what is wrong; of very many only the first are kept.
+        total: how many there are.
+    """
+
+    def __init__(self, faults: Sequence[Fault], total: int | None = None) -> None:
         self.faults = tuple(faults)
+        self.total = len(self.faults) if total is None else total
         lines = [str(fault) for fault in self.faults[:SHOWN_FAULTS]]
-        if len(self.faults) > SHOWN_FAULTS:
-            lines.append(f"... and {len(self.faults) - SHOWN_FAULTS} more faults")
+        if self.total > SHOWN_FAULTS:
+            lines.append(f"... and {self.total - SHOWN_FAULTS} more faults")
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[type["AnnotationsError"], tuple[tuple[Fault, ...], int]]:
+        return type(self), (self.faults, self.total)
 
 
 class UnreadableClipError(DataError):

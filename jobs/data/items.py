@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 Kind = Literal["image", "video", "text"]
+KINDS: tuple[Kind, ...] = ("image", "video", "text")
+MediaForm = Literal["file", "frames"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,12 @@ class ChoiceItem:
 
 
 Item = CaptionItem | ConversationItem | ChoiceItem
+FORMS: dict[type, str] = {
+    CaptionItem: "caption",
+    ConversationItem: "conversation",
+    ChoiceItem: "choice",
+}
+"""What the forms of a row are called."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,9 @@ class MediaSet:
         items: the rows.
         root: folder that the media paths start from.
         directional: left and right, or text in the picture, matter: never mirror it.
+        media_form: `file`: each media path is a picture, a video or a GIF; `frames`: it is a
+            folder of numbered pictures, which are a video's frames.
+        fps: how many frames a second such a folder holds; None for files.
     """
 
     name: str
@@ -105,6 +116,8 @@ class MediaSet:
     items: Sequence[Item]
     root: Path
     directional: bool = False
+    media_form: MediaForm = "file"
+    fps: float | None = None
 
 
 def texts_of(item: Item) -> tuple[str, ...]:

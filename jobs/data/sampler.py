@@ -4,12 +4,16 @@ The order holds no state: seed, epoch and position (global batches taken in this
 the batch. So a run resumes anywhere, with any number of loader workers and of ranks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Indices = NDArray[np.signedinteger[Any]]
+Permute = Callable[[int, int], Indices]
+"""Gives the order of an epoch, from the epoch's number and that of the samples."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,8 @@ class RankShare:
         return times
 
     def take(self, batch: Sequence[int]) -> Sequence[int]:
-        """This rank's samples of a global batch; together the ranks take each once."""
-        each = len(batch) // self.world_size
-        return batch[self.rank * each : (self.rank + 1) * each]
+        """This rank's samples of a global batch, dealt out in turn; the ranks take each once."""
+        return batch[self.rank :: self.world_size]
 
 
 class Order(Protocol):
@@ -82,21 +85,30 @@ class GlobalOrder:
         global_batch: samples in one step.
         seed: of the run.
         stream: keeps apart several orders of one seed.
+        permute: gives each epoch's order in place of a generator of `seed`.
 
     Raises:
         ValueError: if not even one global batch can be filled.
     """
 
-    def __init__(self, num_samples: int, global_batch: int, seed: int, *, stream: int = 0) -> None:
+    def __init__(
+        self,
+        num_samples: int,
+        global_batch: int,
+        seed: int,
+        *,
+        stream: int = 0,
+        permute: Permute | None = None,
+    ) -> None:
         if not 1 <= global_batch <= num_samples:
             raise ValueError(
                 f"{num_samples} samples do not fill one global batch of {global_batch}; "
                 "lower global_batch or add data"
             )
-        self.num_samples, self.global_batch, self.seed = num_samples, global_batch, seed
+        self.num_samples, self.global_batch = num_samples, global_batch
         self.steps_per_epoch = num_samples // global_batch
-        self._stream = stream
-        self._kept: tuple[int, NDArray[np.int64]] | None = None
+        self._permute = permute or seeded_permutation(seed, stream)
+        self._kept: tuple[int, Indices] | None = None
 
     def batch(self, epoch: int, position: int) -> tuple[int, ...]:
         """Sample indices of global batch `position` of `epoch`, both from 0.
@@ -109,9 +121,20 @@ class GlobalOrder:
         start = position * self.global_batch
         return tuple(self._permutation(epoch)[start : start + self.global_batch].tolist())
 
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+    def _permutation(self, epoch: int) -> Indices:
         """The epoch's order; the last one asked for is kept, as the same is asked for again."""
         if self._kept is None or self._kept[0] != epoch:
-            rng = np.random.default_rng((self.seed, self._stream, epoch))
-            self._kept = epoch, rng.permutation(self.num_samples)
+            self._kept = epoch, self._permute(epoch, self.num_samples)
         return self._kept[1]
+
+
+def seeded_permutation(seed: int, stream: int = 0) -> Permute:
+    """Permutations that depend on seed, stream and epoch alone, in whatever process."""
+
+    def permute(epoch: int, count: int) -> Indices:
+        rng = np.random.default_rng((seed, stream, epoch))
+        # Half the memory, which each rank needs, as long as the numbers fit.
+        fitting = np.int32 if count <= np.iinfo(np.int32).max else np.int64
+        return rng.permutation(np.arange(count, dtype=fitting))
+
+    return permute

@@ -4,6 +4,8 @@ Letters in names: T time, H height, W width, C channel.
 """
 
 import math
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,77 +20,130 @@ CROP_TRIES = 10
 FLIP_PART = 0.5
 
 
-def to_tensor(
-    frames_THWC: NDArray[np.uint8],
-    size_px: int,
-    *,
-    rng: np.random.Generator | None = None,
-    min_scale: float = 0.5,
-    flip: bool = False,
-) -> Tensor:
-    """Resizes and normalises a clip; with `rng` crops it, and perhaps mirrors it, at random.
+class Uniform(Protocol):
+    """Where the draws of a crop come from: `GeneratorUniform`, or torch's calls for a check."""
 
-    One draw a clip: all its frames are cut and mirrored alike.
+    def uniform(self, low: float, high: float) -> float:
+        """A number in [low, high)."""
+
+    def integer(self, end: int) -> int:
+        """An integer in [0, end)."""
+
+
+@dataclass(frozen=True)
+class GeneratorUniform:
+    """Draws of a numpy generator."""
+
+    rng: np.random.Generator
+
+    def uniform(self, low: float, high: float) -> float:
+        """A number in [low, high)."""
+        return float(self.rng.uniform(low, high))
+
+    def integer(self, end: int) -> int:
+        """An integer in [0, end)."""
+        return int(self.rng.integers(end))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done alike to all frames of a clip, before they are resized.
+
+    Attributes:
+        top: first row that is kept, in pixels.
+        left: first column.
+        height: rows kept.
+        width: columns kept.
+        mirrored: left and right are exchanged.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mirrored: bool = False
+
+    @classmethod
+    def draw(
+        cls, height: int, width: int, draws: Uniform, *, min_scale: float, flip: bool
+    ) -> "Augmentation":
+        """Draws for frames of `height` x `width`; mirrors half of the clips if `flip`.
+
+        The crop is drawn first, then the mirroring, which is drawn also where it is not used: the
+        flag changes nothing else.
+        """
+        box = crop_box(height, width, draws, min_scale)
+        mirrored = draws.uniform(0.0, 1.0) < FLIP_PART
+        return cls(*box, mirrored=mirrored and flip)
+
+    def cut(self, video_TCHW: Tensor) -> Tensor:
+        """The part that is kept, as a view."""
+        bottom, right = self.top + self.height, self.left + self.width
+        return video_TCHW[..., self.top : bottom, self.left : right]
+
+
+def to_tensor(
+    frames_THWC: NDArray[np.uint8], size_px: int, augmentation: Augmentation | None = None
+) -> Tensor:
+    """Resizes and normalises a clip.
 
     Args:
         frames_THWC: uint8 RGB.
         size_px: side of the square that comes out.
-        rng: for training; None resizes the whole picture (test).
-        min_scale: smallest part of the area that a crop keeps.
-        flip: whether to mirror half of the clips; ignored without `rng`.
+        augmentation: for training; None takes the whole picture (test), whatever its shape.
 
     Returns:
         float32 (T, C, size_px, size_px), ImageNet mean 0 and deviation 1.
     """
     video_TCHW = torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(0, 3, 1, 2)
-    if rng is not None:
-        whole_height, whole_width = video_TCHW.shape[-2:]
-        top, left, height, width = crop_box(whole_height, whole_width, rng, min_scale)
-        video_TCHW = video_TCHW[..., top : top + height, left : left + width]
-        # Drawn also where it is not used, so that the flag changes nothing else.
-        if rng.random() < FLIP_PART and flip:
-            video_TCHW = video_TCHW.flip(-1)
-    return _normalise(_resize(video_TCHW, size_px))
+    return normalised(resized(video_TCHW, size_px, augmentation))
+
+
+def resized(video_TCHW: Tensor, size_px: int, augmentation: Augmentation | None = None) -> Tensor:
+    """A clip's part at its new size, in whole grey levels, uint8.
+
+    As in the reference (torchvision 0.14 on uint8 tensors): bicubic **without antialiasing**,
+    on which the released weights were trained, and rounded, half to even, before anything else.
+    """
+    part_TCHW = video_TCHW if augmentation is None else augmentation.cut(video_TCHW)
+    small_TCHW = functional.interpolate(
+        part_TCHW.float(), size=(size_px, size_px), mode="bicubic", align_corners=False
+    )
+    small_TCHW = small_TCHW.clamp_(0, 255).round_().to(torch.uint8)
+    return small_TCHW.flip(-1) if augmentation and augmentation.mirrored else small_TCHW
 
 
 def crop_box(
-    height: int, width: int, rng: np.random.Generator, min_scale: float
+    height: int, width: int, draws: Uniform, min_scale: float
 ) -> tuple[int, int, int, int]:
-    """Draws a box of `min_scale` to all of the area, sides 3:4 to 4:3 (as torchvision does).
+    """Draws a box of `min_scale` to all of the area, sides 3:4 to 4:3.
+
+    The draws and their order are those of torchvision 0.14's RandomResizedCrop.
 
     Returns:
         top, left, height, width in pixels.
     """
+    narrowest, widest = (math.log(ratio) for ratio in CROP_RATIOS)
     for _ in range(CROP_TRIES):
-        area = height * width * rng.uniform(min_scale, 1.0)
-        ratio = math.exp(rng.uniform(math.log(CROP_RATIOS[0]), math.log(CROP_RATIOS[1])))
-        box_height, box_width = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+        area = height * width * draws.uniform(min_scale, 1.0)
+        ratio = math.exp(draws.uniform(narrowest, widest))
+        box_width, box_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < box_height <= height and 0 < box_width <= width:
-            top = int(rng.integers(0, height - box_height + 1))
-            left = int(rng.integers(0, width - box_width + 1))
+            top = draws.integer(height - box_height + 1)
+            left = draws.integer(width - box_width + 1)
             return top, left, box_height, box_width
     return _central_box(height, width)
 
 
 def _central_box(height: int, width: int) -> tuple[int, int, int, int]:
+    """All of the frame, without what makes it longer than the longest sides allowed."""
     narrowest, widest = CROP_RATIOS
     box_height = min(height, round(width / narrowest))
     box_width = min(width, round(height * widest))
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-def _resize(video_TCHW: Tensor, size_px: int) -> Tensor:
-    """uint8 to float32 in [0, 1] at the new size; bicubic overshoots, so it is cut off."""
-    resized = functional.interpolate(
-        video_TCHW.float() / 255,
-        size=(size_px, size_px),
-        mode="bicubic",
-        align_corners=False,
-        antialias=True,
-    )
-    return resized.clamp_(0.0, 1.0)
-
-
-def _normalise(video_TCHW: Tensor) -> Tensor:
+def normalised(video_TCHW: Tensor) -> Tensor:
+    """Grey levels, 0 to 255, to ImageNet mean 0 and deviation 1, float32."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (video_TCHW - mean) / std
+    return (video_TCHW.float() / 255 - mean) / std

@@ -8,6 +8,7 @@ open: AV1, GIF, pictures.
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.data.errors import UnreadableClipError
+from jobs.data.sampling import Draws, Sampling
 
 Frame = NDArray[np.uint8]
 
@@ -39,6 +41,7 @@ EARLIEST_START_S = -0.001
 LENGTH_TOLERANCE = 0.05
 # Containers may leave out the length of the last frame; half a frame more for rounding.
 LENGTH_SLACK_FRAMES = 1.5
+MIDDLE = Sampling("middle")
 
 
 @dataclass(frozen=True)
@@ -56,64 +59,78 @@ class Clip:
     seconds: tuple[float, ...]
 
 
-def read_clip(
-    path: Path,
-    frames: int,
-    *,
-    rng: np.random.Generator | None = None,
-    start_s: float | None = None,
-    end_s: float | None = None,
-) -> Clip:
-    """Reads `frames` frames spread over a video, or over a part of it.
+@dataclass(frozen=True)
+class Wish:
+    """Which frames are wanted, in words that need no knowledge of the file.
 
-    Args:
-        path: the file.
-        frames: how many frames to give; a shorter clip repeats its last frame.
-        rng: draws one frame in each interval (training); None takes the centres (test).
+    Attributes:
+        frames: how many; a shorter clip repeats its last frame.
+        sampling: how they are spread.
+        draws: where the draws of a random sampling come from.
         start_s: only frames from this second on.
         end_s: only frames before this second.
+    """
+
+    frames: int
+    sampling: Sampling = MIDDLE
+    draws: Draws | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+
+    def choose(self, times_s: Sequence[float], rate: float) -> list[int]:
+        """Indices of the frames wanted.
+
+        Args:
+            times_s: when each frame of the file is shown.
+            rate: frames a second, on average.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        inside = self._inside(np.asarray(times_s), rate)
+        if not inside:
+            start_s, end_s = self.start_s or 0, np.inf if self.end_s is None else self.end_s
+            raise ValueError(f"none of {len(times_s)} frames lies in [{start_s} s, {end_s} s)")
+        chosen = self.sampling.choose(len(inside), self.frames, rate=rate, draws=self.draws)
+        return [inside[i] for i in chosen]
+
+    def _inside(self, times_s: NDArray[np.float64], rate: float) -> range:
+        """By the frames' numbers, as the reference does, where these tell the time."""
+        count = len(times_s)
+        if (self.start_s is None and self.end_s is None) or _is_steady(times_s, rate):
+            return self.sampling.within(count, rate, self.start_s, self.end_s)
+        first = int(np.searchsorted(times_s, self.start_s or 0.0, "right")) - 1
+        end = count if self.end_s is None else int(np.searchsorted(times_s, self.end_s))
+        if (self.start_s or 0.0) >= times_s[-1] + 1 / rate:  # the last frame is over by then
+            return range(0)
+        return range(max(first, 0), max(first + 1, end))
+
+
+def read_clip(path: Path, wish: Wish) -> Clip:
+    """Reads the frames that are wished for out of a video or a GIF.
 
     Raises:
         UnreadableClipError: for whatever is wrong with the file.
     """
-    wish = _Wish(frames, rng, start_s, end_s)
-    try:
+    with telling_decoder_errors(path):
         reader = _open_decord(path)
         return _read_decord(reader, wish) if reader else _read_pyav(path, wish)
-    except DECODER_ERRORS as error:
-        raise UnreadableClipError(path, type(error).__name__, _tidy(error)) from error
 
 
-def read_image(path: Path) -> Clip:
-    """Reads a picture as a clip of one frame.
+def read_picture(path: Path) -> Frame:
+    """Reads the first picture of a file: uint8, RGB, (height, width, 3); raises DECODER_ERRORS."""
+    for _, frame in _pyav_frames(path):
+        return _upright(frame)
+    raise ValueError("it holds no picture")
 
-    Raises:
-        UnreadableClipError: for whatever is wrong with the file.
-    """
+
+@contextmanager
+def telling_decoder_errors(path: Path) -> Iterator[None]:
+    """Makes an UnreadableClipError of what a decoder raises about `path`."""
     try:
-        return _read_pyav(path, _Wish(1, None, None, None))
+        yield
     except DECODER_ERRORS as error:
         raise UnreadableClipError(path, type(error).__name__, _tidy(error)) from error
-
-
-def frame_indices(count: int, frames: int, rng: np.random.Generator | None = None) -> list[int]:
-    """Chooses `frames` of `count` frames: one of each of `frames` equal intervals.
-
-    With `rng` a random one in each interval, else the centre. A clip with fewer frames gives
-    all of them and repeats the last.
-
-    Raises:
-        ValueError: if there is no frame to choose from.
-    """
-    if count < 1:
-        raise ValueError("no frame to choose from")
-    parts = min(count, frames)
-    edges = np.linspace(0, count, parts + 1).astype(int)
-    if rng is None:
-        chosen = (edges[:-1] + edges[1:] - 1) // 2
-    else:
-        chosen = rng.integers(edges[:-1], edges[1:])
-    return [int(i) for i in chosen] + [int(chosen[-1])] * (frames - parts)
 
 
 def times_are_sound(starts_s: NDArray[np.float64], fps: float, length_s: float | None) -> bool:
@@ -137,22 +154,10 @@ def times_are_sound(starts_s: NDArray[np.float64], fps: float, length_s: float |
     return bool(abs(len(starts_s) / fps - length_s) <= slack_s)
 
 
-@dataclass(frozen=True)
-class _Wish:
-    """Which frames are wanted, in words that need no knowledge of the file."""
-
-    frames: int
-    rng: np.random.Generator | None
-    start_s: float | None
-    end_s: float | None
-
-    def choose(self, times_s: Sequence[float]) -> list[int]:
-        start_s = -np.inf if self.start_s is None else self.start_s
-        end_s = np.inf if self.end_s is None else self.end_s
-        inside = [i for i, time_s in enumerate(times_s) if start_s <= time_s < end_s]
-        if not inside:
-            raise ValueError(f"none of {len(times_s)} frames lies in [{start_s} s, {end_s} s)")
-        return [inside[i] for i in frame_indices(len(inside), self.frames, self.rng)]
+def _is_steady(times_s: NDArray[np.float64], rate: float) -> bool:
+    """Whether each frame is shown within half a frame of where a constant rate has it."""
+    expected_s = times_s[0] + np.arange(len(times_s)) / rate
+    return bool((np.abs(times_s - expected_s) < 0.5 / rate).all())
 
 
 def _open_decord(path: Path) -> "decord.VideoReader | None":
@@ -179,9 +184,9 @@ def _decord_times(reader: "decord.VideoReader") -> NDArray[np.float64]:
     return np.asarray(stamps, dtype=np.float64).reshape(len(reader), -1)[:, 0]
 
 
-def _read_decord(reader: "decord.VideoReader", wish: _Wish) -> Clip:
+def _read_decord(reader: "decord.VideoReader", wish: Wish) -> Clip:
     times_s = _decord_times(reader)
-    indices = wish.choose(times_s.tolist())
+    indices = wish.choose(times_s.tolist(), reader.get_avg_fps())
     frames_THWC = reader.get_batch(indices).asnumpy()
     return Clip(frames_THWC, "decord", tuple(float(times_s[i]) for i in indices))
 
@@ -197,10 +202,10 @@ def _video_stream(container: "av.container.InputContainer") -> "av.VideoStream":
     return container.streams.video[0]
 
 
-def _read_pyav(path: Path, wish: _Wish) -> Clip:
+def _read_pyav(path: Path, wish: Wish) -> Clip:
     """Reads in order, twice: headers lie about the number of frames, a first pass does not."""
     times_s = [time_s for time_s, _ in _pyav_frames(path)]
-    indices = wish.choose(times_s)
+    indices = wish.choose(times_s, _rate(times_s))
     last, wanted = max(indices), set(indices)
     pictures: dict[int, Frame] = {}
     for i, (_, frame) in enumerate(_pyav_frames(path)):
@@ -210,6 +215,12 @@ def _read_pyav(path: Path, wish: _Wish) -> Clip:
             break
     frames_THWC = np.stack([pictures[i] for i in indices])
     return Clip(frames_THWC, "pyav", tuple(times_s[i] for i in indices))
+
+
+def _rate(times_s: Sequence[float]) -> float:
+    """Frames a second, on average, of what was really decoded."""
+    took_s = times_s[-1] - times_s[0] if times_s else 0.0
+    return (len(times_s) - 1) / took_s if took_s > 0 else 1.0
 
 
 def _pyav_frames(path: Path) -> Iterator[tuple[float, "av.VideoFrame"]]:

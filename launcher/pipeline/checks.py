@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from jobs.contract.command import Command
-from jobs.contract.spec import Evaluate, Train
+from jobs.contract.evaluation import Evaluate
+from jobs.contract.spec import Train
 from launcher.pipeline.document import Document, KeyPath, suggestion
 from launcher.pipeline.parts import ClusterSettings, StageKind
 from launcher.pipeline.requeue import StageRequeue

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.contract.spec import DataSet, Task
+from jobs.contract.evaluation import Task
+from jobs.contract.spec import DataSet
 from launcher.pipeline.parts import Pipeline, Stage
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from jobs.contract.command import Command
-from jobs.contract.spec import Evaluate, Train
+from jobs.contract.evaluation import Evaluate
+from jobs.contract.spec import Train
 from jobs.contract.strict import Strict
 from launcher.pipeline.checks import KINDS, Draft, check, giving_weights
 from launcher.pipeline.document import Document, KeyPath, compose, read_nodes, read_text

@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from jobs.contract.command import Command
-from jobs.contract.spec import Evaluate, Model, Train
+from jobs.contract.evaluation import Evaluate
+from jobs.contract.spec import Model, Train
 from launcher.pipeline.document import dump
 from launcher.pipeline.requeue import OF_THE_RUN, USUAL, Requeue
 from launcher.pipeline.units import Duration, Size, format_duration

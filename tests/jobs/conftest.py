@@ -11,7 +11,13 @@ from jobs.data.tokenizer import build_tokenizer
 from tests.jobs.running import Attempt, Material, extensions, run_stage
 
 EVALUATION = {
-    "evaluate": {"frames": 2, "batch_per_gpu": 4, "workers": 0, "instruction": "watch the video."}
+    "evaluate": {
+        "frames": 2,
+        "batch_per_gpu": 4,
+        "workers": 0,
+        "instruction": "watch the video.",
+        "max_new_tokens": 4,
+    }
 }
 TASKS = ("direction", "colour")
 

@@ -7,6 +7,7 @@ import torch
 
 from jobs.build import model_config
 from jobs.check_weights import find_faults, main
+from model.layouts import Layout
 from model.video_text import VideoTextPretraining
 from model.weights import read_tensors, save_weights, write_tensors
 
@@ -78,3 +79,18 @@ def test_command_prints_the_faults_as_json(wanted, stage1_weights, capsys):
     code = main(["--model", wanted.model_dump_json(), *file])
 
     assert (code, json.loads(capsys.readouterr().out)) == (0, {"faults": []})
+
+
+def test_released_file_of_stage_1_fits_stage_2_and_its_faults_are_spelled_as_in_it(
+    wanted, stage1_weights, tmp_path
+):
+    layout = Layout(reference=True)
+    theirs = {layout.theirs(n): t for n, t in read_tensors(stage1_weights, ("*",)).items()}
+    path = tmp_path / "umt_l16_qformer.pth"
+    torch.save(theirs, path)
+
+    assert find_faults(wanted, path, stage=2) == []
+
+    torch.save({**theirs, "vision_layernorm.bias": torch.zeros(7)}, path)
+    (fault,) = find_faults(wanted, path, stage=2)
+    assert fault == "wrong shape vision_layernorm.bias [7], the model has [32]"

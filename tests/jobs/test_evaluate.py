@@ -1,47 +1,18 @@
 """Multiple choice: counting, and a stage that does it."""
 
 import json
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 
 from jobs.build import model_config
 from jobs.contract.manifest import done_marker
-from jobs.data.items import ChoiceItem
-from jobs.data.sampler import RankShare
 from jobs.data.tokenizer import build_tokenizer
-from jobs.evaluate import Score, majority_of, rounds_of, total_of
 from model.language_model import build_language_model
 from tests.jobs.running import run_stage, started
-
-
-def item(answer="up", candidates=("left", "up", "down")) -> ChoiceItem:
-    """A question whose answer is (B) unless told otherwise."""
-    return ChoiceItem("video", "a.mp4", "which way?", candidates, answer)
-
-
-def test_average_counts_questions_not_tasks():
-    scores = [Score("a", 1, 2, 1), Score("b", 8, 8, 5)]
-
-    average = total_of(scores)
-
-    assert (average, average.accuracy) == (Score("average", 9, 10, 6), 0.9)
-
-
-def test_majority_is_the_most_frequent_answer_whatever_its_letter():
-    items = [item("up"), item("up", ("up", "left")), item("left")]
-
-    assert (majority_of(items), majority_of([])) == (2, 0)
-
-
-@pytest.mark.parametrize(
-    ("samples", "rounds"), [(0, 0), (1, 1), (8, 1), (9, 2), (12, 2), (13, 2), (16, 2), (17, 3)]
-)
-def test_rounds_are_the_batches_of_the_rank_with_the_most(samples, rounds):
-    dealt = [len(range(rank, samples, 2)) for rank in range(2)]
-
-    assert rounds_of(samples, RankShare(0, 2, 4)) == rounds == max(-(-n // 4) for n in dealt)
 
 
 @pytest.fixture(scope="session")
@@ -86,10 +57,21 @@ def test_evaluation_tells_each_task_and_the_average(evaluated):
 @pytest.mark.slow
 def test_evaluation_leaves_its_results_in_the_final_checkpoint(evaluated, chain):
     folder, manifest = done_marker(chain.run.stage("ev2").checkpoints, digests=True)
-    rows = json.loads((folder / "results.json").read_text())
+    rows, upload, every = (json.loads((folder / file.name).read_text()) for file in manifest.files)
 
-    assert [file.name for file in manifest.files] == ["results.json"]
+    assert [file.name for file in manifest.files] == [
+        "results.json",
+        "upload_leaderboard.json",
+        "all_results.json",
+    ]
     assert tuple(rows) == evaluated[2].story.metrics
+    assert upload == {
+        "direction": 100 * rows[0]["value"],
+        "colour": 100 * rows[1]["value"],
+        "Avg": 100 * rows[2]["value"],
+    }
+    assert every["acc_dict"] == {row["name"]: [row["correct"], 13] for row in rows[:2]}
+    assert len(every["res_list"]) == 26
 
 
 @pytest.mark.slow
@@ -99,22 +81,77 @@ def test_two_ranks_give_the_same_score_as_one(evaluated):
     assert 0 < evaluated[1].story.metrics[2]["correct"] < 26
 
 
+@pytest.fixture(scope="session")
+def interrupted(chain, opinionated):
+    """An evaluation of six parts that is killed, then stopped, then ended by one rank."""
+    plain = chain.specs["ev"]
+    model = plain.model.model_copy(update={"language_model": opinionated})
+    task = plain.evaluate.tasks[0]
+    tasks = tuple(task.model_copy(update={"name": f"direction {number}"}) for number in range(6))
+    evaluate = plain.evaluate.model_copy(update={"tasks": tasks, "batch_per_gpu": 1})
+    spec = plain.model_copy(update={"stage": "broken", "model": model, "evaluate": evaluate})
+    with started(chain.run, spec) as killed:
+        killed.wait_until(lambda: killed.events("metric"))
+        killed.kill()
+        killed.wait()
+    cut_off(sorted((killed.folder.root / "answers").iterdir())[0])
+    left = sum(len(whole_lines(path)) - 1 for path in (killed.folder.root / "answers").iterdir())
+    shutil.rmtree(killed.folder.checkpoints)  # as if the kill had come before the first
+    with started(chain.run, spec) as stopped:
+        stopped.wait_until(lambda: len(stopped.events("metric")) >= 3)
+        stopped.send(signal.SIGTERM, ranks=[1])
+        stopped.wait()
+    return left, stopped, run_stage(chain.run, spec, ranks=1)
+
+
+def cut_off(answers: Path) -> None:
+    """Cuts into the last line, as a kill in the middle of writing does."""
+    content = answers.read_bytes()
+    answers.write_bytes(content[:-9])
+
+
 @pytest.mark.slow
-def test_evaluation_stops_between_two_batches_and_starts_over(chain):
-    plain = chain.specs["ev"].evaluate
-    tasks = (plain.tasks[0], *[plain.tasks[1]] * 5)
-    evaluate = plain.model_copy(update={"tasks": tasks, "batch_per_gpu": 1})
-    spec = chain.specs["ev"].model_copy(update={"stage": "stopped", "evaluate": evaluate})
+def test_stopped_evaluation_saves_between_two_batches_what_is_answered(interrupted):
+    _, stopped, _ = interrupted
+    story, saved = stopped.story, stopped.events("checkpoint")[-1].fields
 
-    with started(chain.run, spec) as attempt:
-        attempt.wait_until(lambda: attempt.events("metric"))
-        attempt.send(signal.SIGTERM, ranks=[1])
-        attempt.wait()
+    assert (stopped.codes, story.outcome) == ([75, 75], "stopped")
+    assert story.last_step == saved["step"] == story.saved_step
+    assert 39 <= story.last_step < 78
+    assert not saved["final"]
 
-    assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == (
-        [75, 75],
-        "stopped",
-        0,
+
+@pytest.mark.slow
+def test_killed_evaluation_goes_on_with_what_was_answered(interrupted):
+    left, stopped, _ = interrupted
+
+    assert 12 <= left < 78
+    assert stopped.story.first_step == left
+
+
+@pytest.mark.slow
+def test_resumed_evaluation_asks_only_the_rest_on_another_number_of_ranks(interrupted):
+    _, stopped, ended = interrupted
+    files = (ended.folder.root / "answers").iterdir()
+    rows = [json.loads(line) for file in files for line in whole_lines(file)[1:]]
+    asked = sorted((row["part"], row["index"]) for row in rows)
+
+    assert asked == [(f"direction {task}", index) for task in range(6) for index in range(13)]
+    assert ended.story.first_step == stopped.story.last_step
+    assert (ended.story.last_step, ended.story.total_steps) == (78, 78)
+
+
+@pytest.mark.slow
+def test_resumed_evaluation_ends_as_an_undisturbed_one(interrupted, evaluated):
+    *_, ended = interrupted
+    whole = evaluated[1].story.metrics[0]
+
+    assert (ended.codes, ended.story.outcome) == ([0], "done")
+    assert ended.story.metrics[:6] == tuple(
+        whole | {"name": f"direction {number}"} for number in range(6)
     )
-    assert len(attempt.events("metric")) < len(tasks)
-    assert not attempt.folder.checkpoints.exists()
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file, without one that is cut off."""
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]

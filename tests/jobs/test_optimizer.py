@@ -1,9 +1,13 @@
 """Parameter groups and learning rate."""
 
 import pytest
+import torch
 from torch import nn
 
-from jobs.optimizer import lr_multiple, parameter_groups
+from jobs.contract.spec import Train
+from jobs.optimizer import build_optimizer, lr_multiple, parameter_groups
+from model.presets import PRESETS
+from model.video_text import VideoTextPretraining
 
 # Steps and multiples that torch's LambdaLR gave in the reference (VideoChat2's cosine with
 # warm-up) for: steps per epoch x epochs, warm-up epochs, floor.
@@ -80,6 +84,20 @@ def test_weights_decay_and_biases_norms_and_frozen_ones_do_not():
         (["linear.weight", "table.weight"], 0.02),
         (["linear.bias", "norm.weight", "norm.bias"], 0.0),
     ]
+
+
+def test_stage_1_keeps_temperature_and_queries_from_decaying():
+    with torch.device("meta"):
+        model = VideoTextPretraining(PRESETS["tiny"])
+    recipe = Train(entry="stage1", lr=1e-4, batch_per_gpu=1, data=[{"annotations": "a.json"}])
+
+    groups = build_optimizer(model, recipe).param_groups
+
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    plain = {
+        names[id(each)] for group in groups if not group["weight_decay"] for each in group["params"]
+    }
+    assert plain >= {"temperature", "frame_embedding", "qformer.query_tokens"}
 
 
 def test_bias_with_two_dimensions_does_not_decay():

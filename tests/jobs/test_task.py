@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -145,48 +146,52 @@ def batches(rows, global_batch, count):
 
 
 def test_story_names_the_rank_that_failed_and_why(material, run, tmp_path):
+    (captions,) = with_broken_clips(material, tmp_path, 1, broken=[])
+    talk = tmp_path / "talk.json"
+    clip = json.loads(Path(captions["annotations"]).read_text())[0]["video"]
+    talk.write_text(json.dumps([{"video": clip, "QA": [{"i": "", "q": "", "a": "hi"}]}]))
+    data = [captions, {"annotations": str(talk)}]
     (first,) = batches(rows=2, global_batch=2, count=1)
-    data = with_broken_clips(material, tmp_path, 2, broken=[first[1]])
-    recipe = material.train("stage1", "-", data=data, global_batch=2, max_bad=0)
+    data = [data[i] for i in first]  # the second rank gets the conversation, which stage 1 refuses
+    recipe = material.train("stage1", "-", data=data, global_batch=2)
 
     attempt = run_stage(run, material.spec("s1", **recipe))
 
     assert (attempt.codes, attempt.story.outcome) == ([1, 1], "failed")
-    assert (attempt.story.error, attempt.story.host) == ("TooManyBadClipsError", "127.0.0.1")
+    assert (attempt.story.error, attempt.story.host) == ("TypeError", "127.0.0.1")
     (seen_by_rank_0,) = attempt.events("exit")
     assert (seen_by_rank_0.fields["lost_peer"], seen_by_rank_0.fields["fault"]) == (
         True,
         "hardware",
     )
-    assert attempt.story.message.startswith(
-        "rank 1: TooManyBadClipsError: no sample of a micro-batch is readable; "
-        "set 'with_broken': 1 of 1 clips are unreadable (allowed: 0%); first: broken.mp4"
-    )
+    assert attempt.story.message == "rank 1: TypeError: set talk: this stage needs captions"
 
 
 def test_unreadable_clips_are_left_out_until_they_are_too_many(material, run, tmp_path):
     first, _, third = batches(rows=48, global_batch=8, count=3)
     data = with_broken_clips(material, tmp_path, 48, broken=[first[2], third[0], third[5]])
-    recipe = material.train("stage1", "-", data=data, max_bad=0.1, log_every_s=1e6)
+    recipe = material.train("stage1", "-", data=data, max_bad=0.05, log_every_s=1e6)
 
     attempt = run_stage(run, material.spec("s1", **recipe), ranks=1)
 
-    assert [event.fields["path"] for event in attempt.events("bad_clip")] == ["broken.mp4"]
+    told = [(event.fields["set"], event.fields["path"]) for event in attempt.events("bad_clip")]
+    assert told == [("with_broken", "broken.mp4")] * 3
     assert "left out broken.mp4 of set with_broken" in attempt.log(0)
-    assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == ([1], "failed", 2)
-    # The second step is known although only the first was told.
+    assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == ([1], "failed", 3)
+    # The third step is known although only the first was told.
     assert [event.fields["step"] for event in attempt.events("step")] == [1]
-    assert "set 'with_broken': 3 of 24 clips are unreadable (allowed: 10%)" in attempt.story.message
+    assert "set 'with_broken': 3 of 24 clips are unreadable (allowed: 5%)" in attempt.story.message
 
 
 def test_ranks_stay_in_step_when_one_of_them_leaves_out_a_clip(material, run, tmp_path):
     (first,) = batches(rows=48, global_batch=8, count=1)
-    data = with_broken_clips(material, tmp_path, 48, broken=[first[6]])
+    data = with_broken_clips(material, tmp_path, 48, broken=[first[7]])
     recipe = material.train("stage1", "-", data=data, max_bad=0.5, max_steps=2)
 
     attempt = run_stage(run, material.spec("s1", **recipe))
 
     assert (attempt.codes, attempt.story.outcome, attempt.story.last_step) == ([0, 0], "done", 2)
+    assert [event.fields["path"] for event in attempt.events("bad_clip")] == ["broken.mp4"]
     assert "left out broken.mp4 of set with_broken" in attempt.log(1)
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.contract.spec import DataSet, Evaluate, Model, Task, Train
+from jobs.contract.evaluation import Evaluate, Task
+from jobs.contract.spec import DataSet, Model, Train
 from launcher.errors import UsageError
 from launcher.pipeline import (
     NO_JOB,

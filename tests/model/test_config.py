@@ -41,6 +41,7 @@ def test_lora_can_be_none():
         ({"qformer": {"heads": 5}}, "qformer.heads: 5 does not divide width 128"),
         ({"video_encoder": {"blocks_built": 9}}, "blocks_built: 9 is not in 1..4"),
         ({"language_model": {"architecture": "gpt"}}, "'gpt' is unknown; known: mistral, llama"),
+        ({"bos": "none"}, "bos: no 'none'; known: word, reference"),
         ({"template": "gpt"}, "template: no 'gpt'; known: mistral, vicuna, phi3"),
         ({"language_model": {"sizes": None}}, "give path, or architecture and sizes"),
     ],

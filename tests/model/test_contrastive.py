@@ -7,6 +7,7 @@ from model.contrastive import (
     draw_negatives,
     gather,
     gather_with_gradient,
+    negative_weights,
     rows_per_rank,
     similarity,
 )
@@ -104,3 +105,9 @@ def test_two_ranks_average_to_the_gradient_of_one(tmp_path, first_ranks):
     assert torch.allclose(torch.stack([ranks[0][0], ranks[1][0]]), loss.expand(2))
     assert torch.allclose(torch.cat([ranks[0][1], ranks[1][1]]) / 2, video_gradient, atol=1e-6)
     assert torch.allclose(torch.cat([ranks[0][2], ranks[1][2]]) / 2, text_gradient, atol=1e-6)
+
+
+def test_weights_of_negatives_are_likelihoods_without_the_own_caption():
+    weights = negative_weights(torch.zeros(2, 2), torch.tensor([0, 1]))
+
+    assert torch.allclose(weights, torch.tensor([[0.0, 0.5001], [0.5001, 0.0]]))

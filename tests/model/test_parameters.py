@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.freezing import count_parameters
+from model.freezing import count_parameters, trainable_parameters
 from model.presets import PRESETS
 from model.video_chat import VideoChat
 from model.video_text import VideoTextPretraining
@@ -36,11 +36,48 @@ def test_stage_counts_at_true_size(preset, stage, trainable, frozen):
     assert counts(model) == (trainable, frozen)
 
 
-def test_phi3_has_its_published_size():
-    with torch.device("meta"):
-        model = VideoChat(PRESETS["videochat2_phi3"], stage=3)
+PHI3_PROJECTOR = 768 * 3072 + 3072
+PHI3_ADAPTERS = 16 * (
+    32 * ((3072 + 3 * 3072) + (3072 + 3072) + (3072 + 2 * 8192) + (8192 + 3072)) + 3072 + 32064
+)
+"""Rank 16 beside the fused q, k, v, beside o, the fused gate and up, down, and the head."""
 
-    assert count_parameters(model, trainable=False) == 3_821_079_552
+
+@pytest.mark.parametrize(
+    ("stage", "trainable"),
+    [
+        (2, 395_301_376 - (768 * 4096 + 4096) + PHI3_PROJECTOR),
+        (3, 518_344_448 - 42_520_576 - (768 * 4096 + 4096) + PHI3_PROJECTOR + PHI3_ADAPTERS),
+    ],
+)
+def test_phi3_counts_at_true_size(stage, trainable):
+    with torch.device("meta"):
+        model = VideoChat(PRESETS["videochat2_phi3"], stage=stage)
+
+    assert counts(model) == (trainable, 3_821_079_552)
+
+
+@pytest.mark.parametrize(
+    ("preset", "stage", "gigabytes"),
+    [
+        ("videochat2_mistral", 2, 4.7),
+        ("videochat2_vicuna", 2, 4.7),
+        ("videochat2_mistral", 3, 6.2),
+        ("videochat2_vicuna", 3, 5.8),
+    ],
+)
+def test_checkpoint_with_adam_has_the_size_of_the_reference(preset, stage, gigabytes):
+    with torch.device("meta"):
+        model = VideoChat(PRESETS[preset], stage=stage)
+    trained = list(trainable_parameters(model).values())
+    adam = torch.optim.AdamW(trained)
+    for parameter in trained:
+        parameter.grad = torch.empty_like(parameter)
+
+    adam.step()
+
+    kept = [each for state in adam.state.values() for each in state.values() if each.ndim]
+    assert round(sum(each.nbytes for each in [*trained, *kept]) / 1e9, 1) == gigabytes
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "tiny"])

@@ -3,17 +3,13 @@ import sys
 
 import pytest
 
-from model.batch import pad_prompts
 from model.errors import PromptError
 from model.prompt import (
-    MEDIA_ID,
-    Segment,
-    TokenizedPrompt,
     Turn,
+    qformer_instruction,
     render_caption,
     render_conversation,
     time_message,
-    tokenize,
 )
 from model.templates import TEMPLATES
 
@@ -22,7 +18,11 @@ SECONDS = (0.4, 1.3)
 
 
 def text(segments):
-    return "".join("<96>" if segment.is_media else segment.text for segment in segments)
+    """The whole sequence; a bar stands where the tokenizer starts anew without a clip."""
+    return "".join(
+        "<96>" if segment.is_media else segment.text if segment.joined else f"|{segment.text}"
+        for segment in segments
+    )
 
 
 def conversation(name, turns=TWO_TURNS, **options):
@@ -42,14 +42,14 @@ CONVERSATIONS = {
     ),
     "phi3": (
         "<|system|>\nAnswer well .<|end|>\n<|user|>\n<Video><96></Video>\nwhat runs?<|end|>\n"
-        "<|assistant|>\na dog.<|end|>\n<|user|>\nwhy<|end|>\n<|assistant|>\nwell<|end|>\n"
+        "<|assistant|>\na dog.<|end|>\n<|user|>\nwhy<|end|>\n<|assistant|>\nwell<|end|>"
     ),
 }
 
 TRAINED = {
     "mistral": " a dog. </s>| well </s>",
     "vicuna": " ###Human:| ###Assistant: a dog. ###Human:| ###Assistant: well ###",
-    "phi3": "a dog.<|end|>\n|well<|end|>\n",
+    "phi3": "a dog.<|end|>\n|well<|end|>",
 }
 
 
@@ -73,7 +73,7 @@ def test_conversation_trains_answers_and_what_the_template_adds(name):
     [
         ("mistral", "[INST] <Image><96></Image> [/INST] a dog. </s>"),
         ("vicuna", "###Human: <Image><96></Image> ###Assistant: a dog. ###"),
-        ("phi3", "<|user|>\n<Image><96></Image>\n<|end|>\n<|assistant|>\na dog.<|end|>\n"),
+        ("phi3", "<|user|>\n<Image><96></Image>\n<|end|>\n<|assistant|>\na dog.<|end|>"),
     ],
 )
 def test_image_without_instruction_and_question(name, expected):
@@ -87,7 +87,7 @@ def test_image_without_instruction_and_question(name, expected):
     [
         ("mistral", "[INST] why [/INST] well </s>"),
         ("vicuna", "###Human: why ###Assistant: well ###"),
-        ("phi3", "<|user|>\nwhy<|end|>\n<|assistant|>\nwell<|end|>\n"),
+        ("phi3", "<|user|>\nwhy<|end|>\n<|assistant|>\nwell<|end|>"),
     ],
 )
 def test_text_alone_has_no_media(name, expected):
@@ -114,11 +114,11 @@ def test_open_answer_ends_with_its_beginning(name, ending):
 @pytest.mark.parametrize(
     ("name", "expected", "trained"),
     [
-        ("mistral", "[INST] <Video><96></Video> Describe [/INST] a dog.</s>", " a dog.</s>"),
-        ("vicuna", "###Human: <Video><96></Video> Describe ###Assistant: a dog.###", " a dog.###"),
+        ("mistral", "[INST] <Video><96></Video> Describe [/INST]|a dog.</s>", "a dog.</s>"),
+        ("vicuna", "###Human: <Video><96></Video> Describe ###Assistant: |a dog.###", "a dog.###"),
         (
             "phi3",
-            "<|user|>\n<Video><96></Video> Describe<|end|>\n<|assistant|>\na dog.<|end|>",
+            "<|user|>\n<Video><96></Video> Describe<|end|>\n<|assistant|>\n|a dog.<|end|>",
             "a dog.<|end|>",
         ),
     ],
@@ -127,6 +127,31 @@ def test_caption_reads_as_the_template_says(name, expected, trained):
     segments = render_caption(TEMPLATES[name], kind="video", prompt="Describe", caption=" a dog. ")
 
     assert (text(segments), trained_text(segments)) == (expected, trained)
+
+
+def test_end_of_a_caption_can_be_left_out_of_the_loss():
+    segments = render_caption(
+        TEMPLATES["mistral"], kind="video", prompt="Describe", caption="a dog.", end_trained=False
+    )
+
+    assert (text(segments)[-11:], trained_text(segments)) == ("|a dog.</s>", "a dog.")
+
+
+@pytest.mark.parametrize(
+    ("name", "instruction", "expected"),
+    [
+        ("mistral", " Answer well . ", "Answer well ."),
+        ("phi3", "Answer well .", "Answer well ."),
+        ("vicuna", "Answer well .", "Answer well . what runs?"),
+        ("vicuna", "", ""),
+    ],
+)
+def test_qformer_reads_the_instruction_and_with_vicuna_the_question(name, instruction, expected):
+    assert qformer_instruction(TEMPLATES[name], instruction, " what runs? ") == expected
+
+
+def test_qformer_of_vicuna_reads_the_instruction_alone_where_nothing_is_asked():
+    assert qformer_instruction(TEMPLATES["vicuna"], "Describe .", "") == "Describe ."
 
 
 def test_caption_to_be_written_is_left_out():
@@ -146,133 +171,6 @@ def test_time_message_rounds_to_tenths():
         " The video contains 3 frames sampled at 0.0, 0.5, 4.0 seconds."
     )
     assert time_message([]) == ""
-
-
-def spell(prompt, tokenizer):
-    words = ["M" if i == MEDIA_ID else tokenizer.convert_ids_to_tokens(i) for i in prompt.ids]
-    marks = [
-        "" if label == -100 else "*" for label, i in zip(prompt.labels, prompt.ids, strict=True)
-    ]
-    return " ".join(word + mark for word, mark in zip(words, marks, strict=True))
-
-
-def run(segments, tokenizer, length=100, limit="all"):
-    prompt = tokenize(segments, tokenizer, max_text_length=length, num_visual_tokens=2, limit=limit)
-    return spell(prompt, tokenizer)
-
-
-def test_mistral_labels_are_answers_and_their_ends(tokenizer):
-    segments = conversation("mistral", [Turn("what", "a dog"), Turn("why", "well")])
-
-    assert run(segments, tokenizer) == (
-        "<s> Answer well . [INST] <Video> M M </Video> [/INST] [INST] what [/INST]"
-        " a* dog* </s>* [INST] why [/INST] well* </s>*"
-    )
-
-
-def test_vicuna_labels_are_answers_and_role_markers(tokenizer):
-    segments = conversation("vicuna", [Turn("what", "a dog"), Turn("why", "well")], seconds=())
-
-    assert run(segments, tokenizer) == (
-        "<s> Answer well . ### Human: <Video> M M </Video> ###* Human:* what"
-        " ###* Assistant:* a* dog* ###* Human:* why ###* Assistant:* well* ###*"
-    )
-
-
-def test_phi3_labels_are_answers_and_their_ends(tokenizer):
-    segments = conversation("phi3", [Turn("what", "a dog"), Turn("why", "well")])
-
-    assert run(segments, tokenizer) == (
-        "<s> <|system|> Answer well . <|end|> <|user|> <Video> M M </Video> what <|end|>"
-        " <|assistant|> a* dog* <|end|>* <|user|> why <|end|> <|assistant|> well* <|end|>*"
-    )
-
-
-def test_caption_labels_are_the_caption_and_its_end(tokenizer):
-    segments = render_caption(
-        TEMPLATES["mistral"], kind="video", prompt="Describe", caption="a man runs"
-    )
-
-    assert run(segments, tokenizer) == (
-        "<s> [INST] <Video> M M </Video> Describe [/INST] a* man* runs* </s>*"
-    )
-
-
-def test_label_is_the_id_at_its_own_position(tokenizer):
-    prompt = tokenize(conversation("mistral"), tokenizer, max_text_length=99, num_visual_tokens=2)
-
-    trained = [(i, label) for i, label in zip(*prompt, strict=True) if label != -100]
-    assert all(token_id == label for token_id, label in trained)
-
-
-def test_long_conversation_is_cut_on_the_right(tokenizer):
-    segments = conversation("mistral", [Turn("what", "a dog")])
-
-    assert run(segments, tokenizer, length=12) == (
-        "<s> Answer well . [INST] <Video> M M </Video> [/INST] [INST] what [/INST] a*"
-    )
-
-
-def test_long_caption_is_cut_without_counting_the_prompt(tokenizer):
-    segments = render_caption(
-        TEMPLATES["mistral"], kind="video", prompt="Describe", caption="a man runs"
-    )
-
-    assert run(segments, tokenizer, length=2, limit="trained") == (
-        "<s> [INST] <Video> M M </Video> Describe [/INST] a* man*"
-    )
-
-
-def test_text_that_leaves_no_room_for_the_clip_is_refused(tokenizer):
-    with pytest.raises(PromptError, match="before the clip has 6 tokens, max_text_length 4"):
-        run(conversation("mistral"), tokenizer, length=4)
-
-
-class Chunks:
-    """Tokens of a fixed number of characters, no BOS."""
-
-    bos_token_id = None
-
-    def __init__(self, size):
-        self.size = size
-
-    def __call__(self, text, *, add_special_tokens, return_offsets_mapping):
-        assert (add_special_tokens, return_offsets_mapping) == (False, True)
-        spans = [(i, min(i + self.size, len(text))) for i in range(0, len(text), self.size)]
-        return {"input_ids": [ord(text[begin]) for begin, _ in spans], "offset_mapping": spans}
-
-
-def test_tokenizer_without_bos_gets_none():
-    segments = [Segment("ab"), Segment("", is_media=True), Segment("c"), Segment("d", trained=True)]
-
-    prompt = tokenize(segments, Chunks(1), max_text_length=9, num_visual_tokens=1)
-
-    assert prompt == TokenizedPrompt([97, 98, -200, 99, 100], [-100, -100, -100, -100, 100])
-
-
-def test_token_over_a_border_is_trained_when_its_end_is():
-    segments = [Segment("abc"), Segment("def", trained=True), Segment("gh")]
-
-    prompt = tokenize(segments, Chunks(2), max_text_length=9, num_visual_tokens=1)
-
-    # ab, cd, ef, gh
-    assert prompt.labels == [-100, ord("c"), ord("e"), -100]
-
-
-@pytest.mark.parametrize(
-    ("side", "ids", "labels"),
-    [
-        ("right", [[5, 6, 7], [8, 0, 0]], [[-100, 6, 7], [8, -100, -100]]),
-        ("left", [[5, 6, 7], [0, 0, 8]], [[-100, 6, 7], [-100, -100, 8]]),
-    ],
-)
-def test_prompts_are_padded_on_the_asked_side(side, ids, labels):
-    prompts = [TokenizedPrompt([5, 6, 7], [-100, 6, 7]), TokenizedPrompt([8], [8])]
-
-    batch = pad_prompts(prompts, pad_id=0, side=side)
-
-    assert (batch.ids.tolist(), batch.labels.tolist()) == (ids, labels)
-    assert batch.mask.tolist() == [[1, 1, 1], [1, 0, 0] if side == "right" else [0, 0, 1]]
 
 
 def test_prompt_needs_no_torch():

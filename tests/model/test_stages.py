@@ -3,7 +3,8 @@ import torch
 from safetensors.torch import load_file
 
 from model.errors import WeightsError
-from model.stages import base_language_model_names, initialise
+from model.layouts import Layout
+from model.stages import base_language_model_names, faults_of_start, initialise
 from model.video_chat import VideoChat
 from model.video_text import VideoTextPretraining
 from model.weights import save_weights, write_tensors
@@ -27,6 +28,15 @@ def differing(model, other):
 
 def starting_with(model, *prefixes):
     return {name for name in model.state_dict() if name.startswith(prefixes)}
+
+
+def as_the_original(path, *, wrapped=False):
+    """Rename a file of ours as the original does, inside its `model` wrapper."""
+    layout = Layout(reference=True, language_model="mistral", wrapped=wrapped)
+    theirs = {layout.theirs(name): value for name, value in load_file(path).items()}
+    target = path.with_suffix(".pth")
+    torch.save({"model": theirs}, target)
+    return target
 
 
 @pytest.fixture
@@ -104,3 +114,44 @@ def test_file_without_adapters_is_no_finished_stage_3(tmp_path, stage3):
 
     with pytest.raises(WeightsError, match=r"missing key language_model\..*lora_A"):
         initialise(stage3, path, stage=None)
+
+
+def test_released_file_of_stage_1_begins_stage_2_and_hands_on_its_text_branch(one, stage1, tiny):
+    model, same = VideoChat(tiny, stage=2), VideoChat(tiny, stage=2)
+
+    carried = initialise(model, as_the_original(one), stage=2)
+
+    expected = initialise(same, one, stage=2)
+    assert carried.keys() == expected.keys()
+    new = ("qformer.extra_query_tokens", "projector.", "language_model.")
+    assert differing(model, stage1) == starting_with(model, *new)
+
+
+def test_released_file_of_stage_3_is_ready_to_be_evaluated(tmp_path, stage3, tiny):
+    path = as_the_original(save(stage3, tmp_path / "three.safetensors"), wrapped=True)
+    again = VideoChat(tiny, stage=3)
+
+    initialise(again, path, stage=None)
+
+    base = base_language_model_names(again)
+    assert differing(again, stage3) <= set(base)
+
+
+def test_new_part_of_a_stage_is_in_the_file_whole_or_not_at_all(tmp_path, stage3):
+    path = tmp_path / "three.safetensors"
+    some = "language_model.lm_head.lora_A.default.weight"
+    save_weights(stage3, path, exclude=[*base_language_model_names(stage3), some])
+
+    assert [fault.split(" [")[0] for fault in faults_of_start(stage3, path, stage=3)] == [
+        f"missing key {some}"
+    ]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_file_of_another_model_is_refused(tmp_path, stage, tiny):
+    path = tmp_path / "other.safetensors"
+    write_tensors({"text_model.norm.weight": torch.ones(2)}, path)
+    model = VideoTextPretraining(tiny) if stage == 1 else VideoChat(tiny, stage=stage)
+
+    with pytest.raises(WeightsError, match=r"no weight of \w+, but text_model\.norm\.weight"):
+        initialise(model, path, stage=stage)

@@ -38,7 +38,7 @@ def test_loss_is_that_of_transformers(stage2, make_batch):
     batch = make_batch()
 
     theirs = stage2.language_model(
-        inputs_embeds=stage2._embedded(batch), attention_mask=batch.mask, labels=batch.labels
+        inputs_embeds=stage2.embedded(batch), attention_mask=batch.mask, labels=batch.labels
     ).loss
 
     assert torch.allclose(stage2(batch)["loss"], theirs, atol=1e-6)
@@ -55,7 +55,7 @@ def test_visual_tokens_have_the_language_models_width(stage3, make_batch):
 def test_visual_tokens_stand_where_the_placeholders_were(stage2, make_batch):
     batch = make_batch()
 
-    embedded = stage2._embedded(batch)
+    embedded = stage2.embedded(batch)
 
     assert torch.equal(embedded[:, 1:17], stage2.visual_tokens(batch.video))
     words = stage2.language_model.get_input_embeddings()(batch.ids[:, 17:])
@@ -220,6 +220,46 @@ def test_whole_model_runs_in_half_precision(tiny, make_batch):
     model = VideoChat(tiny, stage=3).bfloat16()
 
     assert model(make_batch(instruction=True))["loss"].isfinite()
+
+
+@pytest.fixture
+def numeric_bos(tiny):
+    return VideoChat(replace(tiny, bos="reference"), stage=3).eval()
+
+
+def starting_with_bos(batch):
+    return replace(batch, ids=torch.cat([torch.ones_like(batch.ids[:, :1]), batch.ids[:, 1:]], 1))
+
+
+def test_sequence_begins_with_the_embedding_of_bos(stage3, make_batch):
+    batch = starting_with_bos(make_batch(instruction=True))
+
+    first = stage3.embedded(batch)[:, 0]
+
+    assert torch.equal(first, stage3.language_model.get_input_embeddings()(batch.ids[:, 0]))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_reference_bos_is_its_number_in_every_channel(numeric_bos, make_batch, side):
+    batch = pad(starting_with_bos(make_batch(instruction=True)), side)
+    embedded, first = numeric_bos.embedded(batch), 4 if side == "left" else 0
+
+    numeric_bos.numeric_bos = False
+
+    rest = [index for index in range(batch.ids.shape[1]) if index != first]
+    assert torch.equal(embedded[:, first], torch.ones(2, 128))
+    assert torch.equal(embedded[:, rest], numeric_bos.embedded(batch)[:, rest])
+
+
+def test_reference_bos_leaves_stage_2_alone(tiny):
+    model = VideoChat(replace(tiny, bos="reference"), stage=2)
+
+    assert not model.numeric_bos
+
+
+def test_reference_bos_refuses_a_sequence_that_begins_otherwise(numeric_bos, make_batch):
+    with pytest.raises(SpliceError, match=r"begin with the language model's BOS \(1\), not with"):
+        numeric_bos(make_batch(instruction=True))
 
 
 def test_stage_one_is_refused(tiny):

@@ -1,7 +1,9 @@
+import re
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from model.errors import SpliceError
 from model.video_encoder import VideoEncoder, position_table
@@ -12,8 +14,8 @@ def encoder(tiny):
     return VideoEncoder(tiny.video_encoder).eval()
 
 
-def table(frames, grid=4, *, table_grid=4):
-    return position_table(8, frames, grid, table_frames=4, table_grid=table_grid)
+def table(frames, grid=4, *, table_frames=4, table_grid=4):
+    return position_table(8, frames, grid, table_frames=table_frames, table_grid=table_grid)
 
 
 @pytest.mark.parametrize("frames", [1, 4, 8])
@@ -59,9 +61,24 @@ def test_drop_path_changes_training_only(tiny):
     assert torch.equal(encoder.eval()(video), encoder(video))
 
 
-def test_frame_of_another_size_names_both_sizes(encoder):
-    with pytest.raises(SpliceError, match=r"\(3, 16, 16\).*\(3, 32, 32\)"):
-        encoder(torch.randn(1, 1, 3, 16, 16))
+@pytest.mark.parametrize("size", [(3, 40, 32), (3, 36, 36), (1, 32, 32), (3, 4, 4)])
+def test_frame_whose_patches_are_no_square_is_refused_with_its_size(encoder, size):
+    with pytest.raises(SpliceError, match=re.escape(f"a frame is {size}") + r".*\(3, 32, 32\)"):
+        encoder(torch.randn(1, 1, *size))
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (16, 16), (16, 64)])
+def test_encoder_takes_other_sizes_than_it_was_made_for(encoder, height, width):
+    tokens = encoder(torch.randn(1, 2, 3, height, width))
+
+    assert tokens.shape == (1, 2 * height * width // 64, 128)
+
+
+def test_positions_of_a_wide_frame_are_those_of_the_square_with_as_many_patches(encoder):
+    encoder.blocks = nn.ModuleList()
+    black = torch.zeros(1, 4, 3, 32, 32)
+
+    assert torch.equal(encoder(black), encoder(black.view(1, 4, 3, 16, 64)))
 
 
 def test_only_queries_and_values_have_a_bias(encoder):
@@ -78,7 +95,14 @@ def test_table_of_four_frames_is_sines_of_the_flat_index():
 
 
 def test_table_of_one_frame_is_the_first_of_four():
-    assert torch.equal(table(1), table(4)[:16])
+    assert torch.equal(table(1, table_frames=1), table(4)[:16])
+
+
+def test_image_has_the_positions_of_a_first_frame_not_of_the_middle(encoder):
+    encoder.blocks = nn.ModuleList()
+    image, clip = torch.zeros(1, 1, 3, 32, 32), torch.zeros(1, 4, 3, 32, 32)
+
+    assert torch.equal(encoder(image), encoder(clip)[:, :16])
 
 
 def test_table_of_eight_frames_lies_between_the_four():
@@ -89,7 +113,8 @@ def test_table_of_eight_frames_lies_between_the_four():
 
 
 def test_table_of_another_grid_keeps_the_mean_of_each_channel():
-    coarse, fine = table(1, 14, table_grid=14), table(1, 28, table_grid=14)
+    coarse = table(1, 14, table_frames=1, table_grid=14)
+    fine = table(1, 28, table_frames=1, table_grid=14)
 
     assert fine.shape == (28 * 28, 8)
     assert torch.allclose(coarse.mean(0), fine.mean(0), atol=0.02)

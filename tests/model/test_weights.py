@@ -1,3 +1,6 @@
+import sys
+import types
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -188,3 +191,87 @@ def test_tensors_survive_the_file(tmp_path):
     read = read_tensors(tmp_path / "x.safetensors", ["b*"])
 
     assert {name: value.tolist() for name, value in read.items()} == {"b": [0.0]}
+
+
+class Stage1Head(nn.Module):
+    """What the original calls vision_layernorm, temp and the head of its captions."""
+
+    def __init__(self):
+        super().__init__()
+        self.visual_norm = nn.LayerNorm(2)
+        self.temperature = nn.Parameter(torch.zeros(1))
+        words = nn.ModuleDict({"words": nn.Embedding(3, 2)})
+        self.qformer = nn.ModuleDict({"text_embedding": words})
+
+
+WORDS = "qformer.bert.embeddings.word_embeddings.weight"
+COPY = "qformer.cls.predictions.decoder.weight"
+
+
+@pytest.fixture
+def reference(tmp_path):
+    def write(*, drop=(), **changes):
+        tensors = {
+            "vision_layernorm.weight": torch.full((2,), 3.0),
+            "vision_layernorm.bias": torch.zeros(2),
+            "temp": torch.tensor(0.5),
+            WORDS: torch.ones(3, 2),
+            COPY: torch.ones(3, 2),
+            "qformer.bert.embeddings.position_ids": torch.arange(4)[None],
+        } | changes
+        path = tmp_path / "umt_l16_qformer.pth"
+        torch.save({name: value for name, value in tensors.items() if name not in drop}, path)
+        return path
+
+    return write
+
+
+def test_file_of_the_original_is_taken_as_it_is(reference):
+    net = Stage1Head()
+
+    load_weights(net, reference())
+
+    assert net.visual_norm.weight.tolist() == [3.0, 3.0]
+    assert net.temperature.tolist() == [0.5]
+
+
+def test_findings_about_a_file_of_the_original_are_spelled_as_the_file(reference):
+    path = reference(
+        drop=["vision_layernorm.bias"],
+        **{"vision_layernorm.bais": torch.zeros(2), WORDS: torch.ones(4, 2)},
+    )
+
+    with pytest.raises(WeightsError) as error:
+        load_weights(Stage1Head(), path)
+
+    assert findings(error) == [
+        "unknown key vision_layernorm.bais [2]; nearest: vision_layernorm.bias",
+        "missing key vision_layernorm.bias [2]; nearest: vision_layernorm.bais",
+        f"wrong shape {WORDS} [4, 2], the model has [3, 2]",
+    ]
+
+
+def test_second_copy_of_a_weight_must_say_the_same(reference):
+    with pytest.raises(WeightsError) as error:
+        load_weights(Stage1Head(), reference(**{COPY: torch.zeros(3, 2)}))
+
+    assert findings(error) == [f"{COPY} [3, 2] differs from {WORDS}, of which it is a copy"]
+
+
+def test_settings_that_the_original_saves_beside_its_weights_are_no_obstacle(tmp_path):
+    path = tmp_path / "ckpt_00.pth"
+    weights = {name: torch.ones(shape) for name, shape in SHAPES.items()}
+    module = types.ModuleType("utils.easydict")
+    module.EasyDict = type("EasyDict", (dict,), {"__module__": "utils.easydict"})
+    sys.modules |= {"utils": types.ModuleType("utils"), "utils.easydict": module}
+    try:
+        config = module.EasyDict(lr=1e-4)
+        config.lr = 1e-4
+        torch.save({"model": weights, "config": config, "epoch": 0}, path)
+    finally:
+        del sys.modules["utils"], sys.modules["utils.easydict"]
+    net = Net()
+
+    load_weights(net, path)
+
+    assert net.first.bias.tolist() == [1, 1, 1]

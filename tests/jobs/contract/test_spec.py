@@ -92,6 +92,13 @@ def test_part_that_the_stage_cannot_freeze_or_unfreeze_is_refused(parts, message
         recipe(global_batch=8, **parts)
 
 
+def test_tiles_are_refused_outside_of_stage_3():
+    assert recipe(global_batch=8, entry="stage3", tiles=6).tiles == 6
+
+    with pytest.raises(ValidationError, match="tiles: stage3 sees pictures in tiles, stage2 does"):
+        recipe(global_batch=8, entry="stage2", tiles=6)
+
+
 def test_stage_1_may_train_the_video_encoder():
     trained = recipe(global_batch=8, entry="stage1", unfreeze=["video_encoder"])
 

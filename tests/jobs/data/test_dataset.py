@@ -52,6 +52,15 @@ def test_sample_for_test_is_the_same_in_every_epoch(captions):
     assert torch.equal(first.video_TCHW, later.video_TCHW)
 
 
+def test_sample_of_another_sampling_has_its_frames(captions):
+    dataset = ClipDataset([captions], frames=3, size_px=32, train=True, sample="fps6")
+
+    first, later = dataset[SampleKey(0, 3)], dataset[SampleKey(1, 3)]
+
+    assert first.seconds == later.seconds
+    assert np.allclose(np.diff(first.seconds), 2 / 12, atol=2e-3)
+
+
 def test_indices_count_through_all_sets(captions):
     talk = MediaSet("chat", "text", (chat("a"), chat("b")), captions.root)
     dataset = ClipDataset([talk, captions, talk], frames=2, size_px=8, train=False)
@@ -97,7 +106,8 @@ def test_clip_of_a_span_is_read_inside_it(captions):
 
     sample = ClipDataset([part], frames=3, size_px=8, train=False)[SampleKey(0, 0)]
 
-    assert all(0.3 <= second < 0.7 for second in sample.seconds)
+    # From the frame that is shown at 0.3 s on, the four whole ones of 0.4 s, at 12 a second.
+    assert np.allclose(sample.seconds, [3 / 12, 4 / 12, 5 / 12], atol=2e-3)
 
 
 def test_broken_clip_is_reported_without_its_text_and_without_another_clip(tmp_path, captions):

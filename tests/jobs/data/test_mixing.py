@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -6,6 +9,7 @@ from hypothesis import strategies as st
 
 from jobs.data.mixing import MixedOrder
 
+ROOT = Path(__file__).parents[3]
 SETS = (("video", 30), ("image", 40), ("video", 50), ("text", 20))
 KIND_OF_INDEX = ["video"] * 30 + ["image"] * 40 + ["video"] * 50 + ["text"] * 20
 
@@ -62,3 +66,21 @@ def test_kind_with_too_few_samples_is_refused():
 def test_position_before_the_epoch_is_refused():
     with pytest.raises(IndexError, match="position -1"):
         MixedOrder(SETS, 10, 0).batch(0, -1)
+
+
+def test_order_over_ten_million_samples_needs_little_memory():
+    program = (
+        "import resource\n"
+        "from jobs.data.mixing import MixedOrder\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = peak()\n"
+        "order = MixedOrder([('video', 6_000_000), ('image', 10_000_000)], 512, 0)\n"
+        "batches = [order.batch(0, position) for position in range(20)]\n"
+        "print(round(peak() - before))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert int(done.stdout) < 150

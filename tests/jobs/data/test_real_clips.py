@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from jobs.data.video import read_clip
+from jobs.data.video import Wish, read_clip
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from jobs.data.video import read_clip
     [("bikes.mp4", 250, 272, 640), ("bigbuckbunny.mp4", 132, 720, 1280)],
 )
 def test_real_clip_gives_distinct_frames_at_the_centres(real_clips, name, frames, height, width):
-    clip = read_clip(real_clips / name, 8)
+    clip = read_clip(real_clips / name, Wish(8))
 
     edges = np.linspace(0, frames, 9).astype(int)
     centres = (edges[:-1] + edges[1:] - 1) // 2
@@ -22,7 +22,7 @@ def test_real_clip_gives_distinct_frames_at_the_centres(real_clips, name, frames
 
 
 def test_real_clip_has_the_pixels_that_reading_in_order_gives(real_clips):
-    clip = read_clip(real_clips / "bikes.mp4", 5)
+    clip = read_clip(real_clips / "bikes.mp4", Wish(5))
 
     wanted = [24, 74, 124, 174, 224]
     with av.open(str(real_clips / "bikes.mp4")) as container:

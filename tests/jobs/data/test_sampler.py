@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,21 @@ def test_ranks_of_any_world_size_together_take_the_same_batch(seed, epoch, posit
         for world in (1, 2, 3, 4, 8, 24)
     }
 
-    assert all(indices == list(batch) for indices in taken.values())
+    assert all(sorted(indices) == sorted(batch) for indices in taken.values())
+
+
+def test_samples_of_a_batch_are_dealt_out_in_turn():
+    assert [RankShare(rank, 3, 1).take(range(6)) for rank in range(3)] == [
+        range(0, 6, 3),
+        range(1, 6, 3),
+        range(2, 6, 3),
+    ]
+
+
+def test_order_of_an_epoch_can_be_given():
+    order = GlobalOrder(5, 2, 0, permute=lambda epoch, count: np.arange(count)[::-1] + epoch)
+
+    assert [order.batch(7, position) for position in (0, 1)] == [(11, 10), (9, 8)]
 
 
 @given(position=st.integers(0, 9), seed=st.integers(0, 9))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jobs.data.annotations import open_set
+from jobs.data.index import FOLDER
 from jobs.data.items import texts_of
 from jobs.data.shapes import RGB, STEP_XY, draw
 from jobs.data.synthetic import encode, main, make_set
@@ -39,7 +40,9 @@ def see(path):
 
 def folder_content(root):
     return {
-        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and path.parent.name != FOLDER  # the index of whoever opened a set
     }
 
 

@@ -1,13 +1,14 @@
 import struct
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from jobs.data.errors import UnreadableClipError
+from jobs.data.sampling import GeneratorDraws, Sampling
 from jobs.data.synthetic import CODECS, Codec, encode
-from jobs.data.video import frame_indices, read_clip, read_image, times_are_sound
+from jobs.data.video import Wish, read_clip, times_are_sound
 
 AV1 = Codec("mp4", "libsvtav1", {"preset": "10", "crf": "20", "svtav1-params": "lp=1"})
 GIF = Codec("gif", "gif", {}, pixels="rgb8")
@@ -53,28 +54,6 @@ def turn_right(path):
     return path
 
 
-def test_frame_indices_of_test_are_centres_of_equal_intervals():
-    assert frame_indices(16, 4) == [1, 5, 9, 13]
-
-
-def test_frame_indices_of_training_take_one_frame_in_each_interval():
-    drawn = np.array([frame_indices(10, 4, np.random.default_rng(i)) for i in range(200)])
-
-    found = [sorted(set(column.tolist())) for column in drawn.T]
-
-    assert found == [[0, 1], [2, 3, 4], [5, 6], [7, 8, 9]]
-
-
-def test_frame_indices_of_a_short_clip_repeat_its_last():
-    assert frame_indices(3, 5) == [0, 1, 2, 2, 2]
-    assert frame_indices(3, 5, np.random.default_rng(0)) == [0, 1, 2, 2, 2]
-
-
-def test_frame_indices_of_no_frames_are_refused():
-    with pytest.raises(ValueError, match="no frame to choose from"):
-        frame_indices(0, 4)
-
-
 @pytest.mark.parametrize(
     ("starts_s", "length_s", "sound"),
     [
@@ -94,7 +73,7 @@ def test_times_are_sound_only_without_sign_of_wrong_frames(starts_s, length_s, s
 
 
 def test_read_clip_takes_the_frames_at_the_centres(ramp_mp4):
-    clip = read_clip(ramp_mp4, 4)
+    clip = read_clip(ramp_mp4, Wish(4))
 
     assert (clip.decoder, clip.frames_THWC.shape) == ("decord", (4, 64, 64, 3))
     assert np.allclose(greys(clip), [40 + 4 * i for i in (5, 17, 29, 41)], atol=2)
@@ -102,27 +81,55 @@ def test_read_clip_takes_the_frames_at_the_centres(ramp_mp4):
 
 
 def test_read_clip_stays_inside_start_and_end(ramp_mp4):
-    clip = read_clip(ramp_mp4, 4, start_s=0.99, end_s=1.24)
+    clip = read_clip(ramp_mp4, Wish(4, start_s=0.99, end_s=1.24))
 
-    assert np.allclose(clip.seconds, [24 / 24, 25 / 24, 27 / 24, 28 / 24])
+    # From the frame that is shown at 0.99 s on, the six whole ones of 0.25 s.
+    assert np.allclose(clip.seconds, [23 / 24, 24 / 24, 26 / 24, 27 / 24])
+
+
+def test_clip_of_uneven_frame_times_is_cut_by_them(grey_ramp, tmp_path):
+    path = tmp_path / "uneven.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        stream.width = stream.height = 64
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for i, picture in enumerate(grey_ramp[:20]):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = (100 * i if i < 10 else 40 * i + 600), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+    clip = read_clip(path, Wish(3, start_s=1.05, end_s=1.15))
+
+    assert np.allclose(clip.seconds, [1.04, 1.08, 1.12])
+
+
+def test_fixed_rate_takes_so_many_frames_a_second(ramp_mp4):
+    clip = read_clip(ramp_mp4, Wish(8, Sampling.parse("fps4")))
+
+    assert np.allclose(clip.seconds, [i / 24 for i in (3, 9, 15, 21, 27, 33, 39, 45)])
 
 
 def test_read_clip_outside_the_video_is_unreadable(ramp_mp4):
     with pytest.raises(UnreadableClipError, match=r"none of 48 frames lies in \[9 s, inf s\)"):
-        read_clip(ramp_mp4, 4, start_s=9)
+        read_clip(ramp_mp4, Wish(4, start_s=9))
 
 
 def test_read_clip_pads_a_short_clip_with_its_last_frame(grey_ramp, tmp_path):
     encode(grey_ramp[:3], tmp_path / "short.mp4")
 
-    clip = read_clip(tmp_path / "short.mp4", 5)
+    clip = read_clip(tmp_path / "short.mp4", Wish(5))
 
     assert np.array_equal(clip.frames_THWC[2:], clip.frames_THWC[[2, 2, 2]])
     assert np.allclose(clip.seconds, [0, 1 / 12, 2 / 12, 2 / 12, 2 / 12])
 
 
 def test_read_clip_of_the_same_generator_state_gives_the_same_frames(ramp_mp4):
-    first, again, other = (read_clip(ramp_mp4, 8, rng=np.random.default_rng(i)) for i in (1, 1, 2))
+    def read(seed):
+        draws = GeneratorDraws(np.random.default_rng(seed))
+        return read_clip(ramp_mp4, Wish(8, Sampling("rand"), draws))
+
+    first, again, other = (read(seed) for seed in (1, 1, 2))
 
     assert first.seconds == again.seconds
     assert first.seconds != other.seconds
@@ -134,14 +141,14 @@ def test_decord_and_pyav_read_the_same_pixels(made_set, codec):
     with av.open(str(path)) as container:
         expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
-    clip = read_clip(path, len(expected))
+    clip = read_clip(path, Wish(len(expected)))
 
     assert clip.decoder == "decord"
     assert np.array_equal(clip.frames_THWC, np.stack(expected))
 
 
 def test_edit_list_is_read_by_pyav_with_the_right_frames(ramp_mp4, tmp_path):
-    clip = read_clip(cut_by_edit_list(ramp_mp4, tmp_path / "cut.mp4", 0.75), 30)
+    clip = read_clip(cut_by_edit_list(ramp_mp4, tmp_path / "cut.mp4", 0.75), Wish(30))
 
     assert clip.decoder == "pyav"
     assert np.allclose(greys(clip), [40 + 4 * i for i in range(18, 48)], atol=2)
@@ -152,10 +159,18 @@ def test_format_that_decord_cannot_open_is_read_by_pyav(tmp_path, grey_ramp, cod
     path = tmp_path / f"clip.{codec.container}"
     encode(grey_ramp[::4], path, codec)
 
-    clip = read_clip(path, 3)
+    clip = read_clip(path, Wish(3))
 
     assert (clip.decoder, clip.frames_THWC.shape) == ("pyav", (3, 64, 64, 3))
     assert np.allclose(greys(clip), [56, 120, 184], atol=20)
+
+
+def test_gif_with_fewer_frames_than_asked_for_repeats_its_last(tmp_path, grey_ramp):
+    encode(grey_ramp[::16], tmp_path / "short.gif", GIF)
+
+    clip = read_clip(tmp_path / "short.gif", Wish(8))
+
+    assert np.array_equal(clip.frames_THWC[3:], clip.frames_THWC[[2] * 5])
 
 
 @pytest.mark.parametrize("decoder", ["decord", "pyav"])
@@ -167,7 +182,7 @@ def test_video_filmed_sideways_is_turned_upright_by_both_decoders(tmp_path, deco
     if decoder == "pyav":
         path = cut_by_edit_list(path, tmp_path / "cut.mp4", 0.25)
 
-    clip = read_clip(turn_right(path), 1)
+    clip = read_clip(turn_right(path), Wish(1))
 
     assert (clip.decoder, clip.frames_THWC.shape) == (decoder, (1, 96, 64, 3))
     assert clip.frames_THWC[0, :16, 48:].mean() > 200
@@ -177,7 +192,7 @@ def test_video_filmed_sideways_is_turned_upright_by_both_decoders(tmp_path, deco
 @pytest.mark.parametrize("part", [0.5, 0.95])
 def test_truncated_mp4_is_unreadable(ramp_mp4, part):
     with pytest.raises(UnreadableClipError) as caught:
-        read_clip(cut(ramp_mp4, part), 4)
+        read_clip(cut(ramp_mp4, part), Wish(4))
 
     assert caught.value.error_class == "InvalidDataError"
     assert caught.value.text == "Invalid data found when processing input"
@@ -192,7 +207,7 @@ def test_what_is_no_video_is_unreadable(tmp_path, content, error_class):
         path.write_bytes(content)
 
     with pytest.raises(UnreadableClipError) as caught:
-        read_clip(path, 4)
+        read_clip(path, Wish(4))
 
     assert (caught.value.path, caught.value.error_class) == (path, error_class)
 
@@ -207,23 +222,4 @@ def test_sound_without_picture_is_unreadable(tmp_path):
         container.mux(stream.encode(None))
 
     with pytest.raises(UnreadableClipError, match="it holds no video"):
-        read_clip(path, 4)
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_read_image_gives_one_frame(tmp_path, suffix):
-    picture = np.zeros((30, 50, 3), np.uint8)
-    picture[:, 20:] = (200, 30, 60)
-    Image.fromarray(picture).save(tmp_path / f"a.{suffix}", quality=98)
-
-    clip = read_image(tmp_path / f"a.{suffix}")
-
-    assert clip.frames_THWC.shape == (1, 30, 50, 3)
-    assert np.abs(clip.frames_THWC[0].astype(int) - picture).mean() < 1.5
-
-
-def test_read_image_of_a_broken_file_is_unreadable(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(b"no picture")
-
-    with pytest.raises(UnreadableClipError):
-        read_image(tmp_path / "a.jpg")
+        read_clip(path, Wish(4))

@@ -1,0 +1,1 @@
+"""How a stage's weights are evaluated: choices, retrieval, captions."""

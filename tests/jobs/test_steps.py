@@ -1,0 +1,161 @@
+"""Optimizer steps with something wrong in them, on two ranks, in each of ZeRO's stages."""
+
+import json
+import math
+import os
+import secrets
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from jobs.optimizer import build_optimizer
+from tests.jobs.tiny_training import (
+    CASES,
+    GROWTH_WINDOW,
+    OVERFLOWS,
+    RANKS,
+    SCRIPT,
+    Tiny,
+    batch_of,
+    collate,
+    micro_batches,
+    recipe_of,
+)
+
+ROOT = Path(__file__).parents[2]
+WHY = ["", "loss", "gradient", "", "", "", "", "no_clips", "loss", "", ""]
+"""What is to become of each step of the script."""
+MEASURED = 2e-7
+"""Largest difference of a weight from the reference that was seen: 1e-7, in units of 1."""
+BF16_MEASURED = 0.01
+"""Largest relative difference of a gradient's norm that was seen in bf16: 0.0045."""
+CASE_NAMES = [f"{precision}-{zero}" for precision, zero in CASES]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory) -> list[dict]:
+    """What each rank saw of each case; the processes and the slow imports are shared."""
+    results = tmp_path_factory.mktemp("results")
+    token = f"steps-{secrets.token_hex(4)}"
+    command = [sys.executable, str(ROOT / "tests/jobs/tiny_training.py"), token]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    logs = [(results / f"{rank}.log").open("w") for rank in range(RANKS)]
+    ranks = [
+        subprocess.Popen(
+            [*command, str(rank), str(results)], env=environment, stdout=log, stderr=log
+        )
+        for rank, log in enumerate(logs)
+    ]
+    try:
+        codes = [rank.wait(timeout=200) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
+        for log in logs:
+            log.close()
+    assert codes == [0] * RANKS, (results / "0.log").read_text()[-3000:]
+    return [json.loads((results / f"{rank}.json").read_text()) for rank in range(RANKS)]
+
+
+def reference() -> list[dict[str, list]]:
+    """The weights after each step, by one process with torch's own optimizer.
+
+    A step is the mean of the micro-batches that held anything, clipped; a bad one is left out.
+    """
+    module, recipe = Tiny(), recipe_of("fp32", 0)
+    optimizer = build_optimizer(module, recipe)
+    after = []
+    for step, why in enumerate(WHY):
+        if not why:
+            held = [each for rank in range(RANKS) for each in micro_batches(step, rank)]
+            losses = [module(**collate(batch))["loss"] for batch in held if batch.samples]
+            module.zero_grad(set_to_none=False)
+            torch.stack(losses).mean().backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_norm)
+            optimizer.step()
+        after.append({name: each.tolist() for name, each in module.named_parameters()})
+    return after
+
+
+@pytest.mark.parametrize("case", CASE_NAMES)
+def test_ranks_skip_the_same_steps_for_the_same_reason(told, case):
+    assert [[step["why"] for step in rank[case]] for rank in told] == [WHY] * RANKS
+
+
+@pytest.mark.parametrize("case", CASE_NAMES)
+def test_skipped_step_leaves_every_weight_as_it_was(told, case):
+    after = [step["weights"] for step in told[0][case]]
+
+    changed = [new != old for old, new in pairwise(after)]
+
+    assert changed == [why == "" for why in WHY[1:]]
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_weights_are_those_of_one_process_that_leaves_out_what_is_bad(told, zero_stage):
+    for step, wanted in zip(told[0][f"fp32-{zero_stage}"], reference(), strict=True):
+        for name, weight in wanted.items():
+            torch.testing.assert_close(
+                torch.tensor(step["weights"][name]), torch.tensor(weight), atol=MEASURED, rtol=0
+            )
+
+
+@pytest.mark.parametrize("case", CASE_NAMES)
+def test_gradient_norm_is_told_of_made_steps_alone(told, case):
+    norms = [step["grad_norm"] for step in told[0][case]]
+
+    assert [norm is not None and 0 < norm < math.inf for norm in norms] == [
+        why == "" for why in WHY
+    ]
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_bf16_steps_follow_those_of_fp32(told, zero_stage):
+    kept = [step["grad_norm"] for step in told[0]["fp32-1"] if not step["why"]]
+
+    norms = [step["grad_norm"] for step in told[0][f"bf16-{zero_stage}"] if not step["why"]]
+
+    assert norms == pytest.approx(kept, rel=BF16_MEASURED)
+
+
+def test_losses_name_the_micro_batch_that_was_bad(told):
+    first_step_lost, unreadable = told[1]["fp32-1"][1], told[0]["fp32-1"][4]
+
+    assert [math.isnan(loss) for loss in first_step_lost["losses"]] == [True, False]
+    assert [loss is None for loss in unreadable["losses"]] == [True, False]
+
+
+def test_script_holds_a_loss_that_is_lost_without_its_gradient():
+    module = Tiny()
+
+    module(**collate(batch_of("lost", 1)))["loss"].backward()
+
+    assert all(bool(each.grad.isfinite().all()) for each in module.parameters())
+    assert len(SCRIPT) == len(WHY)
+
+
+def test_loss_scale_of_fp16_goes_as_torchs_own_at_most_a_step_later(told):
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=GROWTH_WINDOW)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=0.0)
+    theirs = []
+
+    for overflows in OVERFLOWS:
+        optimizer.zero_grad()
+        scaler.scale(weight.sum() * (math.inf if overflows else 1.0)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        theirs.append(scaler.get_scale())
+
+    # DeepSpeed does not count the first good step after an overflow: it doubles one step later.
+    later = [
+        now if overflows else before
+        for before, now, overflows in zip([0.0, *theirs], theirs, OVERFLOWS, strict=False)
+    ]
+    assert told[0]["scales"] == later
