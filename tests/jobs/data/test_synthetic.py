@@ -16,7 +16,7 @@ from jobs.data.items import texts_of
 from jobs.data.shapes import RGB, STEP_XY, draw
 from jobs.data.synthetic import encode, main, make_set
 from jobs.data.transform import IMAGENET_MEAN, IMAGENET_STD, to_tensor
-from jobs.data.video import read_clip
+from jobs.data.video import Wish, read_clip
 from jobs.data.world import scenes, vocabulary, words
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +26,7 @@ TEST_FILES = ("test_direction", "test_colour", "test_shape")
 
 def see(path):
     """Colour and direction as they show in 4 frames of 32 x 32 pixels, by plain arithmetic."""
-    video = to_tensor(read_clip(path, 4).frames_THWC, 32).permute(0, 2, 3, 1).numpy()
+    video = to_tensor(read_clip(path, Wish(4)).frames_THWC, 32).permute(0, 2, 3, 1).numpy()
     pixels = 255 * (video * np.array(IMAGENET_STD) + np.array(IMAGENET_MEAN))
     weight = np.ptp(pixels, axis=-1) > 90
     colour = np.median(pixels[weight], axis=0)
@@ -79,7 +79,7 @@ def test_set_has_one_row_a_clip_in_each_file_and_all_are_read(made_set):
 
 def test_set_mixes_codecs_sizes_and_lengths(made_set):
     clips = sorted((made_set.root / "clips").iterdir())
-    shapes = {read_clip(path, 1).frames_THWC.shape[1:3] for path in clips[:12]}
+    shapes = {read_clip(path, Wish(1)).frames_THWC.shape[1:3] for path in clips[:12]}
 
     assert Counter(path.suffix for path in clips) == {".mp4": 72, ".webm": 72}
     assert shapes == {(64, 64), (64, 96), (112, 80)}
