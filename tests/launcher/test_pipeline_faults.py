@@ -164,7 +164,7 @@ def swapped(old, new):
             "media: data/a}",
             "medai: data/a}",
             "19: stages.second.train.data.0.medai: unknown key; did you mean 'media'? "
-            "known: annotations, media, directional",
+            "known: annotations, media, name, directional, kind, fps",
         ),
         (
             "global_batch: 64",
