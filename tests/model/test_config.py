@@ -37,6 +37,10 @@ def test_lora_can_be_none():
         ({"qformer": {"width": "3"}}, "model.qformer.width: expected int, got '3'"),
         ({"qformer": {"width": True}}, "model.qformer.width: expected int, got True"),
         ({"qformer": 3}, "model.qformer: expected a mapping of fields, got 3"),
+        (
+            {"pretraining": {"gathered_gradient": "half"}},
+            "pretraining.gathered_gradient: no 'half'",
+        ),
         ({"preset": "tinny"}, "model.preset: no 'tinny'; known: videochat2_mistral"),
         ({"qformer": {"heads": 5}}, "qformer.heads: 5 does not divide width 128"),
         ({"video_encoder": {"blocks_built": 9}}, "blocks_built: 9 is not in 1..4"),

@@ -20,12 +20,12 @@ from model.config import (
     LoraConfig,
     ModelConfig,
     QFormerConfig,
-    VideoEncoderConfig,
 )
 from model.layouts import from_reference
 from model.presets import PRESETS
 from model.video_chat import VideoChat
 from model.weights import load_tensors
+from tests.parity.parts import encoder_config
 from tests.parity.vectors import Vector
 
 FORMS = {"mistra": "mistral", "vicuna": "vicuna", "phi": "phi3"}
@@ -96,7 +96,7 @@ def model_config(vector: Vector, *, bos: str = "word") -> ModelConfig:
     facts, form = vector.facts["config"], form_of(vector)
     return ModelConfig(
         _language_model(facts["llm"], form),
-        video_encoder=_video_encoder(facts["vision_encoder"]),
+        video_encoder=encoder_config(facts["vision_encoder"]),
         qformer=_qformer(facts, len(vector.facts.get("bert_vocab", ()))),
         lora=_lora(facts, form) if facts.get("use_lora") else None,
         template=form,
@@ -127,19 +127,6 @@ def _language_model(facts: Mapping[str, Any], form: str) -> LanguageModelConfig:
         norm_eps=facts["rms_norm_eps"],
     )
     return LanguageModelConfig(architecture=architecture, sizes=sizes)
-
-
-def _video_encoder(facts: Mapping[str, Any]) -> VideoEncoderConfig:
-    return VideoEncoderConfig(
-        image_size=facts["img_size"],
-        patch_size=facts["patch_size"],
-        width=facts["encoder_embed_dim"],
-        depth=facts["encoder_depth"],
-        blocks_built=facts["encoder_depth"] + facts["return_index"] + 1,
-        heads=facts["encoder_num_heads"],
-        position_frames=facts.get("ckpt_num_frame", 4),
-        drop_path=facts["drop_path_rate"],
-    )
 
 
 def _qformer(facts: Mapping[str, Any], words: int) -> QFormerConfig:
