@@ -114,23 +114,24 @@ class Feed:
     ) -> None:
         micro, self._accumulation = recipe.batch_shares(place.world_size)
         sets = open_sets(recipe.data)
-        self.origins = Origins(sets, frames=recipe.frames, size_px=image_size)
         order = MixedOrder.of(sets, micro * self._accumulation * place.world_size, recipe.seed)
         self.global_batch = order.global_batch
         self.schedule = Schedule.of(recipe, order.steps_per_epoch)
+        dataset = ClipDataset(
+            sets,
+            frames=recipe.frames,
+            size_px=image_size,
+            train=True,
+            sample=recipe.sample,
+            seed=recipe.seed,
+            min_scale=recipe.crop_min_scale,
+            max_tiles=recipe.tiles,
+            read_timeout_s=recipe.read_timeout_s,
+        )
+        self.origins = Origins(dataset)
         self._loader = partial(
             make_loader,
-            ClipDataset(
-                sets,
-                frames=recipe.frames,
-                size_px=image_size,
-                train=True,
-                sample=recipe.sample,
-                seed=recipe.seed,
-                min_scale=recipe.crop_min_scale,
-                max_tiles=recipe.tiles,
-                read_timeout_s=recipe.read_timeout_s,
-            ),
+            dataset,
             order,
             RankShare(place.rank, place.world_size, micro),
             num_workers=recipe.workers,

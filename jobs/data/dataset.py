@@ -160,11 +160,15 @@ class ClipDataset(Dataset[Sample | BadClip]):
 
     def find(self, index: int) -> tuple[MediaSet, Item]:
         """The set and the item of an index."""
+        own, row = self.locate(index)
+        return own, own.items[row]
+
+    def locate(self, index: int) -> tuple[MediaSet, int]:
+        """The set of an index and the row in it, from 0."""
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} is not in [0, {len(self)})")
         place = bisect_right(self._ends, index)
-        start = self._ends[place - 1] if place else 0
-        return self.sets[place], self.sets[place].items[index - start]
+        return self.sets[place], index - (self._ends[place - 1] if place else 0)
 
     def _read(self, own: MediaSet, item: Item, rng: np.random.Generator) -> Clip:
         path = own.root / str(item.media)

@@ -11,10 +11,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from jobs.data.items import Kind, MediaSet
+from jobs.data.items import KINDS, Kind, MediaSet
 from jobs.data.sampler import GlobalOrder
-
-KINDS: tuple[Kind, ...] = ("image", "video", "text")
 
 
 class MixedOrder:

@@ -8,7 +8,7 @@ from jobs.checkpoint import Progress
 from jobs.contract.events import read_events
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import Train
-from jobs.data.dataset import BadClip, Sample, SampleKey
+from jobs.data.dataset import BadClip, ClipDataset, Sample, SampleKey
 from jobs.data.items import CaptionItem, ConversationItem, MediaSet, Turn
 from jobs.data.loader import Batch
 from jobs.feed import Schedule
@@ -37,9 +37,8 @@ def origins(tmp_path) -> Origins:
         ConversationItem("video", f"{row}.mp4", (Turn("", "q", "a"),), start_s=2.0, end_s=5.0)
         for row in range(3)
     )
-    return Origins(
-        [pictures, MediaSet("clips", "video", clips, tmp_path / "clips")], frames=4, size_px=8
-    )
+    sets = [pictures, MediaSet("clips", "video", clips, tmp_path / "clips")]
+    return Origins(ClipDataset(sets, frames=4, size_px=8, train=True))
 
 
 def bad_clip(index: int) -> BadClip:
@@ -47,7 +46,7 @@ def bad_clip(index: int) -> BadClip:
 
 
 def test_sample_is_traced_to_its_set_file_and_row(origins, tmp_path):
-    item = origins.find(SampleKey(1, 2)).item
+    _, item = origins.dataset.find(2)
     sample = Sample(None, item, SampleKey(1, 2), "clips", (2.5, 4.0))
 
     told = origins.describe(Batch((sample,), (bad_clip(0),)))
