@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypedDict, Unpack, overload
 
 from jobs.data.errors import AnnotationsError, Fault
 from jobs.data.index import KEPT_FAULTS, Index, open_index
@@ -73,15 +73,24 @@ class Rows(Sequence[Item]):
     __hash__ = None  # type: ignore[assignment]  # equal to lists and tuples of the same items
 
 
-def open_set(
-    annotations: Path,
-    root: Path,
-    *,
-    name: str | None = None,
-    directional: bool = False,
-    kind: DeclaredKind | None = None,
-    fps: float | None = None,
-) -> MediaSet:
+class Declared(TypedDict, total=False):
+    """What a pipeline file may say of a set beside where it lies.
+
+    Attributes:
+        name: what reports call the set; the file's stem by default.
+        directional: see `MediaSet`.
+        kind: what it holds, where its rows do not say; by default their keys count, and a path
+            that is a folder is one of frames.
+        fps: frames a second of folders of frames, which need it.
+    """
+
+    name: str | None
+    directional: bool
+    kind: DeclaredKind | None
+    fps: float | None
+
+
+def open_set(annotations: Path, root: Path, **declared: Unpack[Declared]) -> MediaSet:
     """Opens one annotation file and checks that its media are there.
 
     Of a large set only `MEDIA_CHECKED` files, spread over it: to look for ten million on a
@@ -91,18 +100,12 @@ def open_set(
     Args:
         annotations: JSON list or JSON lines.
         root: folder that its media paths start from.
-        name: what reports call the set; the file's stem by default.
-        directional: see `MediaSet`.
-        kind: what it holds, where its rows do not say; by default their keys count, and a path
-            that is a folder is one of frames.
-        fps: frames a second of folders of frames, which need it.
+        declared: see `Declared`.
 
     Raises:
         AnnotationsError: with all faults at once.
     """
-    opened, faults = examine_set(
-        annotations, root, name=name, directional=directional, kind=kind, fps=fps
-    )
+    opened, faults = examine_set(annotations, root, **declared)
     if not faults:
         faults = list(missing_media(opened, annotations, at_most=MEDIA_CHECKED))
     if faults:
@@ -120,19 +123,14 @@ def read_items(annotations: Path) -> Rows:
 
 
 def examine_set(
-    annotations: Path,
-    root: Path,
-    *,
-    name: str | None = None,
-    directional: bool = False,
-    kind: DeclaredKind | None = None,
-    fps: float | None = None,
+    annotations: Path, root: Path, **declared: Unpack[Declared]
 ) -> tuple[MediaSet, list[Fault]]:
     """As `open_set`, without a look at every media file; gives the faults of the set.
 
     Raises:
         AnnotationsError: faulty rows, or rows of several kinds.
     """
+    kind, fps = declared.get("kind"), declared.get("fps")
     rows = read_items(annotations)
     counts = rows.source.header.kinds
     own = max(KINDS, key=lambda word: counts.get(word, 0))
@@ -146,11 +144,15 @@ def examine_set(
         form = "frames"
     if own != "text" and not root.is_dir():
         faults.append(Fault(annotations, None, "", f"its media root {root} is not a folder"))
+    elif form == "file" and fps is not None:
+        first = f"{rows[0].media!r} under the media root {root} is none"
+        what = f"`fps` is for folders of frames, and {first}"
+        faults.append(Fault(annotations, None, "", what))
     if form == "frames" and fps is None:
         what = "its media are folders of frames; give `fps`, how many of them make a second"
         faults.append(Fault(annotations, None, "", what))
-    opened = MediaSet(name or annotations.stem, own, rows, root, directional, form, fps)
-    return opened, faults
+    name, directional = declared.get("name") or annotations.stem, declared.get("directional", False)
+    return MediaSet(name, own, rows, root, directional, form, fps), faults
 
 
 def missing_media(

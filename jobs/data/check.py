@@ -60,9 +60,10 @@ def check_set(
     """
     report = Report()
     root = wanted.media or wanted.annotations.parent
-    options = {"name": name, "kind": wanted.kind, "fps": wanted.fps}
     try:
-        opened, faults = examine_set(wanted.annotations, root, **options)  # type: ignore[arg-type]
+        opened, faults = examine_set(
+            wanted.annotations, root, name=name, kind=wanted.kind, fps=wanted.fps
+        )
     except AnnotationsError as error:
         report.add(error.faults, error.total)
         return report.told

@@ -134,6 +134,12 @@ def test_folders_of_frames_are_seen_as_such_and_need_fps(corpus, tmp_path):
     ]
 
 
+def test_fps_for_a_set_of_files_is_a_fault(corpus, tmp_path):
+    assert whole_faults(corpus(["a.mp4", "b.mp4"]), fps=3) == [
+        f"`fps` is for folders of frames, and 'a.mp4' under the media root {tmp_path} is none"
+    ]
+
+
 def test_file_among_folders_and_folder_among_files_are_faults(corpus, tmp_path):
     assert whole_faults(corpus(["frames/1", "a.mp4"]), fps=3) == [
         f"'a.mp4' under the media root {tmp_path} is no folder, others are"
