@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
 from model.config import ModelConfig
 from model.errors import WeightsError
@@ -19,6 +20,8 @@ STAGES: dict[EvaluationKind, tuple[int, ...]] = {
     "captions": (2, 3),
 }
 """The stages whose weights each kind can evaluate, the usual one first."""
+KINDS: dict[str, EvaluationKind] = {kind: kind for kind in STAGES}
+"""The kinds by their words."""
 
 
 def stage_of(config: ModelConfig, weights: Path, kind: EvaluationKind) -> int:
@@ -45,7 +48,11 @@ def faults_of_evaluation(config: ModelConfig, weights: Path, kind: EvaluationKin
     return found[0] if all(found) else []
 
 
-def _faults(config: ModelConfig, weights: Path, stage: int) -> list[str]:
+def bare_model(config: ModelConfig, stage: int) -> nn.Module:
+    """A stage's model without memory, on the meta device."""
     with torch.device("meta"):
-        bare = VideoTextPretraining(config) if stage == 1 else VideoChat(config, stage=stage)
-    return faults_of_start(bare, weights, stage=None)
+        return VideoTextPretraining(config) if stage == 1 else VideoChat(config, stage=stage)
+
+
+def _faults(config: ModelConfig, weights: Path, stage: int) -> list[str]:
+    return faults_of_start(bare_model(config, stage), weights, stage=None)
