@@ -18,10 +18,10 @@ def findings_of(vector: Vector) -> list[Finding] | None:
 
     A check that fails is a finding, too: the other vectors are still checked.
     """
-    check = find_check(vector)
-    if check is None:
-        return None
     try:
+        check = find_check(vector)
+        if check is None:
+            return None
         found = list(check.check(vector))
     except Exception as error:  # noqa: BLE001 - told as a finding
         found = [Finding("its check", float("inf"), 0.0, f"{type(error).__name__}: {error}")]

@@ -36,6 +36,23 @@ def test_value_that_differs_is_named_and_fails(
     assert "1 checked, 1 failed, 0 not recognised" in said
 
 
+def test_odd_file_keeps_no_other_from_being_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = ('{"cases": {}}', '{"cases": [1]}', '{"cases": {"x": 3}, "config": 1}', "[1, 2]")
+    for number, text in enumerate(odd):
+        (tmp_path / f"a{number}.json").write_text(text)
+    (tmp_path / "b.json").write_text('{"module": "MetaLoader", "cases": {"x": {}}}')
+    for suffix in ("json", "safetensors"):
+        shutil.copy(FOLDER / f"layernorm_eps.{suffix}", tmp_path / f"c.{suffix}")
+
+    assert main([str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "FAIL  b " in said
+    assert "its check: error inf, tolerance 0; KeyError: 'loader_lengths'" in said
+    assert "ok    c " in said
+
+
 def test_folder_in_which_nothing_is_recognised_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

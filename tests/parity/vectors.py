@@ -35,6 +35,13 @@ class Vector:
         """What of the original it was made from, in its own words."""
         return str(self.facts.get("module", ""))
 
+    def named(self, key: str) -> dict[str, dict[str, Any]]:
+        """The parts of one of the facts by name; none where it does not consist of such."""
+        found = self.facts.get(key)
+        if isinstance(found, dict) and all(isinstance(part, dict) for part in found.values()):
+            return found
+        return {}
+
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """Inputs and outputs by name; empty where there is no file of them."""

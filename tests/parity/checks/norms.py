@@ -22,10 +22,8 @@ KINDS = {
 
 def recognises(vector: Vector) -> bool:
     """Norms with their epsilon, inputs and outputs."""
-    cases = vector.facts.get("cases", {})
-    if not isinstance(cases, dict):
-        return False
-    return bool(cases) and all("eps" in facts and "where" in facts for facts in cases.values())
+    cases = vector.named("cases").values()
+    return bool(cases) and all("eps" in case and "where" in case for case in cases)
 
 
 def check(vector: Vector) -> Iterator[Finding]:

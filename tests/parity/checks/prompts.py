@@ -30,8 +30,8 @@ NUM_VISUAL_TOKENS = 96
 
 def recognises(vector: Vector) -> bool:
     """Stages with cases of which only the text is recorded."""
-    stages = vector.facts.get("stages")
-    return isinstance(stages, dict) and all("tokenizer_calls" in each for each in stages.values())
+    stages = vector.named("stages").values()
+    return bool(stages) and all("tokenizer_calls" in each for each in stages)
 
 
 def check(vector: Vector) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ from tests.parity.vectors import Vector
 
 def recognises(vector: Vector) -> bool:
     """Settings with a multiple for each step."""
-    settings = vector.facts.get("settings")
-    return isinstance(settings, dict) and all("multiplier" in each for each in settings.values())
+    settings = vector.named("settings").values()
+    return bool(settings) and all("multiplier" in each for each in settings)
 
 
 def check(vector: Vector) -> Iterator[Finding]:

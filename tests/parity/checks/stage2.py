@@ -21,8 +21,8 @@ from tests.parity.vectors import Vector
 
 def recognises(vector: Vector) -> bool:
     """Whole forwards whose cases are captions."""
-    cases = vector.facts.get("cases")
-    return isinstance(cases, dict) and all("regress_texts" in case for case in cases.values())
+    cases = vector.named("cases").values()
+    return bool(cases) and all("regress_texts" in case for case in cases)
 
 
 def check(vector: Vector) -> Iterator[Finding]:

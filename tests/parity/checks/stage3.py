@@ -24,8 +24,8 @@ from tests.parity.vectors import Vector
 
 def recognises(vector: Vector) -> bool:
     """Whole forwards whose cases are conversations."""
-    cases = vector.facts.get("cases")
-    return isinstance(cases, dict) and all("loss_true_bos" in case for case in cases.values())
+    cases = vector.named("cases").values()
+    return bool(cases) and all("loss_true_bos" in case for case in cases)
 
 
 def check(vector: Vector) -> Iterator[Finding]:
