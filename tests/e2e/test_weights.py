@@ -43,7 +43,7 @@ def test_weights_pipeline_makes_files_that_the_demo_can_start_from(
     run_module("jobs.export", str(run), "language_model", str(tiny))
     run_module("jobs.export", str(run), "stage1", str(tmp_path / "stage1.safetensors"))
     wanted = Model(preset="tiny", language_model=tiny)
-    assert find_faults(wanted, tmp_path / "stage1.safetensors", stage=2) == []
+    assert find_faults(wanted, tmp_path / "stage1.safetensors", "stage2") == []
     assert len(chat_tokenizer(wanted)) == 103
     build_language_model(model_config(wanted).language_model)
 
@@ -52,5 +52,5 @@ def test_shipped_weights_fit_the_demo_and_are_small():
     folder = ROOT / "weights" / "tiny"
     wanted = Model(preset="tiny", language_model=folder / "language_model")
 
-    assert find_faults(wanted, folder / "stage1.safetensors", stage=2) == []
+    assert find_faults(wanted, folder / "stage1.safetensors", "stage2") == []
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 10e6

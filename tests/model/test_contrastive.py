@@ -1,6 +1,7 @@
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
+from torch.multiprocessing.spawn import spawn
 
 from model.contrastive import (
     contrastive_loss,
@@ -98,7 +99,7 @@ def test_two_ranks_average_to_the_gradient_of_one(tmp_path, first_ranks):
     loss, video_gradient, text_gradient = _gradients(*pairs(4))
 
     arguments = (str(tmp_path / "store"), str(tmp_path / "result"), first_ranks)
-    multiprocessing.spawn(_rank, arguments, nprocs=2)
+    spawn(_rank, arguments, nprocs=2)
     ranks = [torch.load(tmp_path / f"result{rank}") for rank in (0, 1)]
 
     # A rank's gradient is divided by the world size when gradients are averaged.

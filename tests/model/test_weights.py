@@ -262,10 +262,11 @@ def test_settings_that_the_original_saves_beside_its_weights_are_no_obstacle(tmp
     path = tmp_path / "ckpt_00.pth"
     weights = {name: torch.ones(shape) for name, shape in SHAPES.items()}
     module = types.ModuleType("utils.easydict")
-    module.EasyDict = type("EasyDict", (dict,), {"__module__": "utils.easydict"})
+    easy_dict = type("EasyDict", (dict,), {"__module__": "utils.easydict"})
+    vars(module)["EasyDict"] = easy_dict
     sys.modules |= {"utils": types.ModuleType("utils"), "utils.easydict": module}
     try:
-        config = module.EasyDict(lr=1e-4)
+        config = easy_dict(lr=1e-4)
         config.lr = 1e-4
         torch.save({"model": weights, "config": config, "epoch": 0}, path)
     finally:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
 
 from model.layouts import from_reference
 from model.presets import PRESETS
@@ -49,7 +50,7 @@ def check(vector: Vector) -> Iterator[Finding]:
 
 def _in_processes(names: list[str], world_size: int) -> list[dict[str, Answer]]:
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(_rank, (world_size, folder, names), nprocs=world_size)
+        spawn(_rank, (world_size, folder, names), nprocs=world_size)
         return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(world_size)]
 
 
