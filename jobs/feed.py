@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 
 from jobs.bad_clips import SHARED_EVERY_STEPS, BadClips
-from jobs.checkpoint import Progress
+from jobs.checkpoint.progress import Progress
 from jobs.contract.spec import DataSet, Train
 from jobs.data.annotations import open_set
 from jobs.data.dataset import BadClip, ClipDataset

@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from jobs import checkpoint
-from jobs.checkpoint import Progress
+from jobs.checkpoint import saving
+from jobs.checkpoint.progress import Progress
 from jobs.distributed import on_rank_0
 from jobs.job import Job, RefusedError
-from jobs.store import Found, find_resume_point, prune
+from jobs.checkpoint.store import Found, find_resume_point, prune
 
 
 class Keeper:
@@ -50,7 +50,7 @@ class Keeper:
         path, manifest = found.newest
         self._job.reached.step = manifest.step
         self._parent, self._safe = str(path), (manifest.step, manifest.final)
-        return checkpoint.load(self._engine, path)
+        return saving.load(self._engine, path)
 
     def _tell_bad(self, found: Found) -> None:
         """Tells of checkpoints that do not verify; raises RefusedError where none does."""
@@ -76,7 +76,7 @@ class Keeper:
         taken_over = on_rank_0(self._job.taken_over)
         if taken_over is not None:
             raise RefusedError(f"{taken_over}; step {progress.step} is not saved", fault="fenced")
-        path, manifest = checkpoint.save(
+        path, manifest = saving.save(
             self._engine,
             self._job,
             progress,

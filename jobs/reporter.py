@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterable
 
-from jobs.checkpoint import Progress
+from jobs.checkpoint.progress import Progress
 from jobs.data.dataset import BadClip
 from jobs.feed import MicroBatches
 from jobs.job import Job

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from jobs.checkpoint import Progress
+from jobs.checkpoint.progress import Progress
 from jobs.contract.files import write_atomic
 from jobs.contract.spec import Train
 from jobs.job import Job, RefusedError

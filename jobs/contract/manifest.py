@@ -49,6 +49,8 @@ class Manifest:
         parent: Checkpoint that the attempt had resumed or started from.
         code_sha: Git commit of the code that ran.
         final: The stage is done with this checkpoint.
+        ends_epoch: An epoch ended with it.
+        loss: Mean training loss of the steps since the checkpoint before it.
         source: The checkpoint as another program has saved it; `files` lie there.
     """
 
@@ -62,6 +64,8 @@ class Manifest:
     parent: str | None = None
     code_sha: str = ""
     final: bool = False
+    ends_epoch: bool = False
+    loss: float | None = None
     source: str | None = None
 
     @property

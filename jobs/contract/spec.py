@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from jobs.contract.batching import Batching
+from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.command import Command
 from jobs.contract.evaluation import Evaluate
 from jobs.contract.files import write_atomic
@@ -95,18 +97,6 @@ class DataSet(Strict):
             name = one.name or "/".join(path[-length:])
             found.append(f"{name} ({at + 1})" if name in found else name)
         return found
-
-
-class Checkpointing(Strict):
-    """When a stage saves, beside its end and a stop signal.
-
-    Attributes:
-        every_steps: Optimizer steps between two saves.
-        keep: How many of the newest checkpoints stay on the disk.
-    """
-
-    every_steps: Annotated[int, Field(ge=1)] = 500
-    keep: Annotated[int, Field(ge=1)] = 2
 
 
 class LossScaling(Strict):
@@ -218,23 +208,23 @@ class Train(Strict):
                 raise ValueError(f"{key}: {self.entry} can {key} {those}, not {wrong[0]}")
         return self
 
-    def batch_shares(self, world_size: int) -> tuple[int, int]:
-        """Micro-batch per rank and accumulation steps on `world_size` ranks.
+    def batching(self, full_world: int) -> Batching:
+        """How the samples of a step are cut, for a job that has all of its ranks.
 
         Raises:
             ValueError: The global batch cannot be shared out evenly.
         """
-        total = self.global_batch or (self.batch_per_gpu or 1) * world_size
-        share, rest = divmod(total, world_size)
+        total = self.global_batch or (self.batch_per_gpu or 1) * full_world
+        share, rest = divmod(total, full_world)
         if rest or not share:
-            raise ValueError(f"global_batch {total} cannot be shared by {world_size} ranks")
+            raise ValueError(f"global_batch {total} cannot be shared by {full_world} ranks")
         micro = min(self.batch_per_gpu or share, share)
         if share % micro:
             raise ValueError(
-                f"global_batch {total} on {world_size} ranks is {share} a rank: "
+                f"global_batch {total} on {full_world} ranks is {share} a rank: "
                 f"not a multiple of batch_per_gpu {micro}"
             )
-        return micro, share // micro
+        return Batching(total, micro, full_world)
 
 
 class StageSpec(Strict):
@@ -247,6 +237,7 @@ class StageSpec(Strict):
         init_from: Stage whose final weights this one starts from.
         code_sha: Git commit of the snapshot.
         nodes: Nodes asked for.
+        min_nodes: It may also run on fewer, but on so many; None: on all or not at all.
         gpus_per_node: GPUs of each.
         tasks_per_node: Ranks on each.
         resumable: A stopped attempt can be continued.
@@ -263,6 +254,7 @@ class StageSpec(Strict):
     init_from: str | None = None
     code_sha: str = ""
     nodes: int = 1
+    min_nodes: int | None = None
     gpus_per_node: int = 0
     tasks_per_node: int = 1
     resumable: bool = True
@@ -271,6 +263,11 @@ class StageSpec(Strict):
     train: Train | None = None
     evaluate: Evaluate | None = None
     command: Command | None = None
+
+    @property
+    def full_world(self) -> int:
+        """Ranks of the job when it has all of its nodes."""
+        return self.nodes * self.tasks_per_node
 
     def write(self, path: Path) -> None:
         """Freezes the specification at `path`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from jobs.contract.manifest import Manifest, describe
 from jobs.distributed import on_rank_0
 from jobs.job import Job, RefusedError
-from jobs.store import aside_of, commit, prune
+from jobs.checkpoint.store import aside_of, commit, prune
 
 
 def save(job: Job, step: int, files: Mapping[str, str], *, final: bool) -> Path:

@@ -23,7 +23,7 @@ from jobs.evaluation.answers import (
 from jobs.evaluation.saving import save
 from jobs.job import Job, StoppedError
 from jobs.reporter import tell_bad_clips
-from jobs.store import find_resume_point
+from jobs.checkpoint.store import find_resume_point
 
 ANSWERS = "answers.jsonl"
 TELL_EVERY_S = 10.0

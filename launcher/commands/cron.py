@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _minutes(text: str) -> int:
     """A pause that cron can keep evenly."""
-    from launcher.pipeline.units import parse_duration  # noqa: PLC0415 - heavy, seldom needed
+    from jobs.contract.units import parse_duration  # noqa: PLC0415 - heavy, seldom needed
 
     try:
         seconds = parse_duration(text)

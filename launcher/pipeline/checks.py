@@ -11,7 +11,7 @@ from launcher.pipeline.document import Document, KeyPath, suggestion
 from launcher.pipeline.parts import ClusterSettings, StageKind
 from launcher.pipeline.requeue import StageRequeue
 from launcher.pipeline.schema import StageSection
-from launcher.pipeline.units import format_duration
+from jobs.contract.units import format_duration
 
 KINDS: Final[tuple[StageKind, ...]] = ("reuse", "train", "evaluate", "command")
 _WITHOUT_EPOCHS: Final = {"evaluate": "an evaluation", "command": "a command"}
@@ -236,7 +236,7 @@ def _check_batch(document: Document, draft: Draft) -> None:
     if draft.train is None or draft.cluster is None:
         return
     try:
-        draft.train.batch_shares(draft.cluster.world_size)
+        draft.train.batching(draft.cluster.world_size)
     except ValueError as error:
         text = f"{error}; change it, batch_per_gpu, or nodes and tasks_per_node"
         document.fault((*draft.path, "train", "global_batch"), text)

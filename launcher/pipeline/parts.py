@@ -14,7 +14,7 @@ from jobs.contract.evaluation import Evaluate
 from jobs.contract.spec import Model, Train
 from launcher.pipeline.document import dump
 from launcher.pipeline.requeue import OF_THE_RUN, USUAL, Requeue
-from launcher.pipeline.units import Duration, Size, format_duration
+from jobs.contract.units import Duration, Size, format_duration
 
 StageKind = Literal["reuse", "train", "evaluate", "command"]
 Positive = Annotated[int, Field(ge=1, strict=True)]

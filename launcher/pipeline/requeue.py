@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from launcher.pipeline.units import Duration, parse_duration
+from jobs.contract.units import Duration, parse_duration
 
 OF_THE_RUN: Final = ("max_gpu_hours", "deadline")
 """Keys of `requeue` that a single stage cannot have."""

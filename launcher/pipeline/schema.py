@@ -23,7 +23,7 @@ from launcher.pipeline.document import Document, KeyPath, suggestion
 from launcher.pipeline.notify import Notify
 from launcher.pipeline.parts import NO_MODEL, Reuse
 from launcher.pipeline.requeue import USUAL, Requeue
-from launcher.pipeline.units import Duration
+from jobs.contract.units import Duration
 
 Part = TypeVar("Part")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]

@@ -17,7 +17,7 @@ RANK = """
 import os, signal, sys
 from pathlib import Path
 import torch.distributed as dist
-from jobs.checkpoint import Progress, save
+from jobs.checkpoint.progress import Progress, save
 from jobs.contract.paths import RunFolder
 from jobs.job import RefusedError
 from tests.jobs.paper import paper_job

@@ -1,6 +1,6 @@
 """The length of a run, and where it stands."""
 
-from jobs.checkpoint import Progress
+from jobs.checkpoint.progress import Progress
 from jobs.contract.spec import Train
 from jobs.feed import Schedule
 

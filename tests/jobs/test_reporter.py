@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobs.checkpoint import Progress
+from jobs.checkpoint.progress import Progress
 from jobs.contract.events import read_events, read_story
 from jobs.contract.paths import RunFolder
 from jobs.data.dataset import BadClip, SampleKey

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jobs.checkpoint import Progress
+from jobs.checkpoint.progress import Progress
 from jobs.contract.events import read_events
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import Train

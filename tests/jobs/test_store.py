@@ -15,7 +15,7 @@ from jobs.contract.manifest import (
 from jobs.contract.paths import RunFolder
 from jobs.job import RefusedError
 from jobs.keeper import Keeper
-from jobs.store import aside_of, commit, find_resume_point, prune
+from jobs.checkpoint.store import aside_of, commit, find_resume_point, prune
 from tests.jobs.paper import paper_job
 
 

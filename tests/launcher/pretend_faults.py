@@ -21,7 +21,7 @@ from jobs.contract.manifest import Manifest, describe, newest_valid
 from jobs.contract.task import StageTask
 from jobs.ending import end, leave
 from jobs.job import Job, RefusedError, StoppedError
-from jobs.store import aside_of, commit
+from jobs.checkpoint.store import aside_of, commit
 from jobs.task import run_task
 from launcher.cluster.base import JobRequest
 from tests.launcher.pretend import Pretending

@@ -76,7 +76,7 @@ def test_stage_has_the_numbers_of_the_reference(name, of, numbers):
         *(train.batch_per_gpu, train.global_batch, train.frames, train.max_text_tokens),
         train.tiles,
     )
-    assert train.batch_shares(32) == (train.batch_per_gpu, 1)
+    assert train.batching(32).rounds(32) == 1
     assert (train.weight_decay, train.clip_norm, train.seed) == (0.02, None, 42)
 
 

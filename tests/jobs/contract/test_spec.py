@@ -25,7 +25,9 @@ def recipe(**batch) -> Train:
     ],
 )
 def test_batch_is_shared_out_as_micro_batch_and_accumulation(batch, world_size, shares):
-    assert recipe(**batch).batch_shares(world_size) == shares
+    batching = recipe(**batch).batching(world_size)
+
+    assert (batching.micro_batch, batching.rounds(world_size)) == shares
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_batch_is_shared_out_as_micro_batch_and_accumulation(batch, world_size, 
 )
 def test_batch_that_cannot_be_shared_out_evenly_is_refused(batch, world_size, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        recipe(**batch).batch_shares(world_size)
+        recipe(**batch).batching(world_size)
 
 
 def test_recipe_without_any_batch_is_refused():

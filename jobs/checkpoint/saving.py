@@ -1,7 +1,7 @@
 """Saving and loading the state of a training run.
 
 Notable: everything is written into a folder aside; when all ranks are done, rank 0 lists and
-digests the files and makes the checkpoint visible (`jobs.store`). DeepSpeed's own `latest` is
+digests the files and makes the checkpoint visible (`jobs.checkpoint.store`). DeepSpeed's own `latest` is
 never written (`jobs.contract.manifest` says why).
 """
 
@@ -9,7 +9,6 @@ import random
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +18,15 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from jobs.checkpoint.progress import Progress
+from jobs.checkpoint.store import aside_of, commit
 from jobs.contract.manifest import Manifest, describe, faults, read_manifest
 from jobs.distributed import on_rank_0
 from jobs.job import Job, RefusedError
-from jobs.store import aside_of, commit
 from model.weights import load_tensors, write_tensors
 
 WEIGHTS = "weights.safetensors"
 _STATE_KEY = "trainer_state"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training run has come; the data position follows from it.
-
-    Attributes:
-        step: Optimizer steps done.
-        epoch: The epoch that the next step belongs to, from 0.
-        batch: Global batches already used of that epoch.
-        samples_seen: Samples taken since step 0.
-        skipped: Of the steps, those that changed no weight.
-        skipped_in_a_row: Of them, those since the last good one.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    samples_seen: int = 0
-    skipped: int = 0
-    skipped_in_a_row: int = 0
 
 
 def weights_to_keep(module: nn.Module) -> dict[str, torch.Tensor]:
