@@ -2,8 +2,9 @@
 
 from jobs.batches import CaptionBatches, Chat
 from jobs.build import chat_tokenizer
+from jobs.engine import language_model_dtype
 from jobs.job import Job
-from jobs.trainer import begin, language_model_dtype, train
+from jobs.trainer import begin, train
 from model.stages import initialise
 from model.templates import TEMPLATES
 from model.video_chat import VideoChat
@@ -21,6 +22,7 @@ def run(job: Job) -> None:
         TEMPLATES[config.template],
         config.num_visual_tokens,
         recipe.max_text_tokens,
+        recipe.pad_to_multiple,
     )
     batches = CaptionBatches(chat, recipe.seed, config.caption_end_trained)
     train(job, module, batches, image_size=config.video_encoder.image_size, carried=carried)

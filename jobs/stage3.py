@@ -2,8 +2,9 @@
 
 from jobs.batches import Chat, ConversationBatches
 from jobs.build import chat_tokenizer, qformer_tokenizer
+from jobs.engine import language_model_dtype
 from jobs.job import Job
-from jobs.trainer import begin, language_model_dtype, train
+from jobs.trainer import begin, train
 from model.config import ModelConfig
 from model.stages import initialise
 from model.templates import TEMPLATES
@@ -23,6 +24,7 @@ def run(job: Job) -> None:
         recipe.max_text_tokens,
         turns_seed=recipe.seed,
         is_tiled=recipe.tiles is not None,
+        multiple=recipe.pad_to_multiple,
     )
     train(job, module, batches, image_size=config.video_encoder.image_size)
 
@@ -34,6 +36,7 @@ def conversation_batches(
     *,
     turns_seed: int | None = None,
     is_tiled: bool = False,
+    multiple: int = 1,
 ) -> ConversationBatches:
     """How conversations become the inputs of this job's model; see `ConversationBatches`."""
     chat = Chat(
@@ -41,6 +44,7 @@ def conversation_batches(
         TEMPLATES[config.template],
         config.num_visual_tokens,
         max_text_tokens,
+        multiple,
     )
     tile_px = config.video_encoder.image_size if is_tiled else None
     if not config.instruction_in_qformer:

@@ -1,9 +1,13 @@
 """One optimizer step: micro-batches in, weights changed, or the step left out on all ranks.
 
 Notable: every rank runs the same forward and backward passes whatever it could read, since
-ZeRO and the gradients' sums are collectives. A rank without a readable clip takes a blank one
-of weight 0. The mean over a rank's readable samples is its loss, as in the reference; a step
-is the mean of the micro-batches that held any.
+ZeRO and the gradients' sums are collectives. A rank without a readable clip, or with no
+micro-batch left in the last round, goes along with a blank one of weight 0. The mean over a
+micro-batch's readable samples is its loss, as in the reference; a step is the mean of the
+micro-batches that held any.
+
+Random numbers of a forward pass (dropout) follow from seed, step and the micro-batch's number,
+so they are the same after a resume and on any number of ranks; no generator's state is saved.
 
 A loss that is no finite number on one rank becomes NaN on all before the last backward pass,
 so DeepSpeed's own check of the gradients finds it everywhere: that check drops what was
@@ -12,45 +16,40 @@ check; the gradients are equal on all ranks there, and each drops its own.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from jobs.data.loader import Batch
 
-Collate = Callable[[Batch], Mapping[str, Any]]
-"""Turns decoded samples into the keyword arguments of the module's forward pass."""
-
 Why = Literal["", "loss", "gradient", "no_clips"]
 
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What became of a step, as one rank sees it.
+    """What became of a step.
 
     Attributes:
-        batches: Its micro-batches.
-        losses: Of each; None where nothing was readable.
+        batches: This rank's micro-batches.
+        loss: Mean of all micro-batches of all ranks; None where nothing was readable.
+        losses: Of this rank's micro-batches, told of a skipped step; None where nothing was
+            readable.
         why: Why the step was skipped, the same on all ranks; empty: it was made.
         grad_norm: Over all ranks, before clipping; None where it is no finite number.
         loss_scale: That of fp16, with which the step was made.
     """
 
     batches: tuple[Batch, ...]
-    losses: tuple[float | None, ...]
+    loss: float | None = None
+    losses: tuple[float | None, ...] = ()
     why: Why = ""
     grad_norm: float | None = None
     loss_scale: float | None = None
-
-    @property
-    def loss(self) -> float | None:
-        """Mean of this rank's micro-batches; None where it could read nothing."""
-        known = [loss for loss in self.losses if loss is not None]
-        return sum(known) / len(known) if known else None
 
 
 class Stepper:
@@ -58,39 +57,48 @@ class Stepper:
 
     Args:
         engine: DeepSpeed's.
-        collate: Makes the arguments of the module's forward pass.
-        blank: Gives a micro-batch of the shape and kind of one that holds nothing readable.
+        seed: Of the run.
         clip_norm: Largest gradient norm, for where DeepSpeed does not clip.
     """
 
     def __init__(
         self,
         engine: Any,  # noqa: ANN401 - DeepSpeed is untyped
-        collate: Collate,
-        blank: Callable[[Batch], Batch],
         *,
+        seed: int = 0,
         clip_norm: float | None = None,
     ) -> None:
-        self._engine, self._collate, self._blank = engine, collate, blank
+        self._engine, self._seed = engine, seed
         self._clip_norm = clip_norm or math.inf
         self._plain = isinstance(engine.optimizer, torch.optim.Optimizer)
 
-    def step(self, batches: Iterable[Batch]) -> StepOutcome:
-        """Takes a step's micro-batches and changes the weights, or leaves them as they were."""
-        held = tuple(batches)  # all of them: a micro-batch's weight depends on the others
-        readable = self._readable_everywhere(held)
+    def step(self, batches: Sequence[Batch], *, step: int, readable: int) -> StepOutcome:
+        """Changes the weights by a step's micro-batches, or leaves them as they were.
+
+        Args:
+            batches: This rank's, one a round.
+            step: Number of the step, from 0.
+            readable: Micro-batches that hold anything, over all ranks.
+        """
+        held = tuple(batches)
         if not readable:
-            return StepOutcome(held, (None,) * len(held), "no_clips")
+            return StepOutcome(held, None, (None,) * len(held), "no_clips")
         weight = len(held) * dist.get_world_size() / readable
         loss_scale = self.loss_scale
         losses: list[Tensor] = []
         for batch in held[:-1]:
-            self._backward(batch, losses, weight)
+            self._engine.backward(self._forward(batch, step, losses) * _own(batch, weight))
             self._engine.step()
-        is_lost = self._backward(held[-1], losses, weight, last=True)
+        loss = self._forward(held[-1], step, losses)
+        total = _sum_everywhere(held, losses)
+        own = torch.full_like(loss, _own(held[-1], weight))
+        self._engine.backward(loss * torch.where(torch.isfinite(total), own, math.nan))
         norm = self._finish()
-        why: Why = "loss" if bool(is_lost) else "gradient" if norm is None else ""
-        return StepOutcome(held, _told(held, losses), why, norm, loss_scale)
+        mean = float(total) / readable
+        why: Why = "gradient" if norm is None else ""
+        if not math.isfinite(mean):
+            why = "loss"
+        return StepOutcome(held, mean, _told(held, losses) if why else (), why, norm, loss_scale)
 
     @property
     def loss_scale(self) -> float | None:
@@ -101,29 +109,16 @@ class Stepper:
         config = getattr(optimizer, "loss_scale_config", None)  # of ZeRO stage 0
         return float(optimizer.loss_scale if config is None else config.cur_scale)
 
-    def _readable_everywhere(self, held: Sequence[Batch]) -> int:
-        count = torch.tensor([sum(1 for batch in held if batch.samples)])
-        count = count.to(self._engine.device)
-        dist.all_reduce(count)
-        return int(count)
-
-    def _backward(
-        self, batch: Batch, losses: list[Tensor], weight: float, *, last: bool = False
-    ) -> Tensor | None:
-        """Both passes of a micro-batch; after the last, whether a loss is lost on any rank."""
-        arguments = self._collate(batch if batch.samples else self._blank(batch))
-        moved = {name: value.to(self._engine.device) for name, value in arguments.items()}
-        loss = self._engine(**moved)["loss"]
+    def _forward(self, batch: Batch, step: int, losses: list[Tensor]) -> Tensor:
+        moved = {
+            name: value.to(self._engine.device, non_blocking=True)
+            for name, value in batch.arguments.items()
+        }
+        if batch.number is not None:
+            torch.manual_seed(seed_of(self._seed, step, batch.number))
+        loss: Tensor = self._engine(**moved)["loss"]
         losses.append(loss.detach())
-        own = weight if batch.samples else 0.0
-        if not last:
-            self._engine.backward(loss * own)
-            return None
-        # Stays on the device: the host would wait for the forward pass.
-        is_lost = (~torch.isfinite(torch.stack(losses))).any().float()
-        dist.all_reduce(is_lost, op=dist.ReduceOp.MAX)
-        self._engine.backward(loss * torch.where(is_lost > 0, math.nan, own))
-        return is_lost
+        return loss
 
     def _finish(self) -> float | None:
         """Changes the weights; gives the gradient's norm, None where the step was dropped."""
@@ -153,6 +148,33 @@ class Stepper:
         buffer = getattr(self._engine.optimizer, "grad_partitions_flat_buffer", None)
         if buffer is not None:
             buffer.zero_()
+
+
+def seed_of(seed: int, step: int, number: int) -> int:
+    """Seed of one forward pass.
+
+    Args:
+        seed: Of the run.
+        step: Number of the optimizer step.
+        number: Of the micro-batch among those of the step.
+    """
+    (state,) = np.random.SeedSequence((seed, step, number)).generate_state(1, np.uint64)
+    return int(state >> np.uint64(1))  # torch takes signed ones
+
+
+def _own(batch: Batch, weight: float) -> float:
+    return weight if batch.samples else 0.0
+
+
+def _sum_everywhere(held: Sequence[Batch], losses: Sequence[Tensor]) -> Tensor:
+    """Sum of the losses that count, over all ranks; no finite number if one of any is none.
+
+    It stays on the device: the host would wait for the forward passes.
+    """
+    counts = torch.tensor([float(bool(batch.samples)) for batch in held], dtype=torch.float64)
+    total = (torch.stack(list(losses)).double() * counts.to(losses[0].device)).sum()
+    dist.all_reduce(total)
+    return total
 
 
 def _told(held: Sequence[Batch], losses: Sequence[Tensor]) -> tuple[float | None, ...]:

@@ -3,7 +3,7 @@
 Notable: SIGTERM is how Slurm announces a preemption, USR2 how submitit asks it to announce
 the time limit. submitit ignores the first and requeues on the second; `listen` takes both
 over. A rank that decides alone hangs the others in their next collective, so the flag is
-only acted on after a MAX all-reduce.
+only acted on after an all-reduce.
 
 Before the first step there is nothing to lose, and minutes to go until the ranks could agree:
 `leave_early_with` has a thread of its own act at once. Python runs its handlers in the main
@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 POLL_S = 0.5
@@ -27,6 +27,18 @@ POLL_S = 0.5
 LEAVE_S = 10.0
 """How long a rank waits for the others before it leaves."""
 _ENOUGH = b"\0"
+
+
+class Agreed(NamedTuple):
+    """What the ranks have agreed on.
+
+    Attributes:
+        stop: One of them at least was asked to stop.
+        counts: Sums over the ranks.
+    """
+
+    stop: bool
+    counts: tuple[int, ...] = ()
 
 
 class StopFlag:
@@ -97,16 +109,28 @@ class StopFlag:
         Once it says yes, further signals are ignored: one that arrives while the process is
         going down would turn a good exit into a bad one.
         """
+        return self.agree().stop
+
+    def agree(self, *counts: int) -> "Agreed":
+        """What `agreed` says, with sums of small counts that go the same way at no cost.
+
+        The ranks meet on the host: no device is waited for.
+
+        Args:
+            counts: As many on every rank.
+        """
         import torch  # noqa: PLC0415 - the handlers must stand before the slow imports
         import torch.distributed as dist  # noqa: PLC0415
 
-        if self._agreed or dist.get_world_size() == 1:
-            return self._decide(asked=self._agreed or self.signal_name is not None)
+        own = self._agreed or self.signal_name is not None
+        if dist.get_world_size() == 1:
+            return Agreed(self._decide(asked=own), counts)
         if self._group is None:
             self._group = dist.new_group(backend="gloo")
-        wish = torch.tensor([int(self.signal_name is not None)])
-        dist.all_reduce(wish, op=dist.ReduceOp.MAX, group=self._group)
-        return self._decide(asked=bool(wish.item()))
+        sums = torch.tensor([int(own), *counts])
+        dist.all_reduce(sums, group=self._group)
+        asked, *found = sums.tolist()
+        return Agreed(self._decide(asked=asked > 0), tuple(found))
 
     def _decide(self, *, asked: bool) -> bool:
         if asked and not self._agreed:

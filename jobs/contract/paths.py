@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKPOINT_PREFIX = "step-"
+BAD_PREFIX = "bad-"
+"""Before the name of a checkpoint that did not verify; its folder says why."""
 
 
 @dataclass(frozen=True, order=True)
@@ -40,6 +42,11 @@ class StageFolder:
     def spec(self) -> Path:
         """The frozen stage specification, JSON."""
         return self.root / "spec.json"
+
+    @property
+    def hazard(self) -> Path:
+        """How often work was lost so far, JSON; `jobs.contract.hazard`."""
+        return self.root / "hazard.json"
 
     @property
     def events(self) -> Path:

@@ -9,10 +9,10 @@ from torch import nn
 from jobs.batches import Chat, ConversationBatches
 from jobs.build import chat_tokenizer, model_config
 from jobs.contract.evaluation import Evaluate
+from jobs.engine import language_model_dtype, precision_of
 from jobs.evaluation.fitting import stage_of
 from jobs.job import Job
 from jobs.stage3 import conversation_batches
-from jobs.trainer import language_model_dtype, precision_of
 from model.stages import initialise
 from model.templates import TEMPLATES
 from model.video_chat import VideoChat

@@ -49,7 +49,7 @@ def chain_specs(material: Material) -> list[StageSpec]:
         {"name": name, "annotations": str(material.clips / f"test_{name}.json")} for name in TASKS
     ]
     stage1 = material.train(
-        "stage1", "train_pairs.json", epochs=3, checkpoint={"every_steps": 4, "keep": 2}
+        "stage1", "train_pairs.json", epochs=3, checkpoint={"every": 4, "keep": 2}
     )
     return [
         material.spec("s1", **stage1),

@@ -147,10 +147,19 @@ class Attempt:
 
 @contextmanager
 def started(
-    run: RunFolder, spec: StageSpec, *, ranks: int = 2, fence: int = 1
+    run: RunFolder, spec: StageSpec, *, ranks: int = 2, fence: int = 1, full_world: int = 0
 ) -> Iterator[Attempt]:
-    """An attempt under way; its ranks do not outlive the block."""
+    """An attempt under way; its ranks do not outlive the block.
+
+    Args:
+        run: The run's folder.
+        spec: The stage.
+        ranks: How many run.
+        fence: Number of the submission.
+        full_world: Ranks that a job with all of its nodes has; by default `ranks`.
+    """
     folder = run.stage(spec.stage)
+    spec = spec.model_copy(update={"tasks_per_node": full_world or ranks})
     spec.write(folder.spec)
     # The port follows from it: tests that run at the same time must not meet.
     token = f"{spec.stage}-{secrets.token_hex(4)}"

@@ -2,17 +2,13 @@
 
 import json
 import math
-import os
-import secrets
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
 
 from jobs.optimizer import build_optimizer
+from tests.jobs.ranks import run_ranks
 from tests.jobs.tiny_training import (
     CASES,
     GROWTH_WINDOW,
@@ -26,7 +22,6 @@ from tests.jobs.tiny_training import (
     recipe_of,
 )
 
-ROOT = Path(__file__).parents[2]
 WHY = ["", "loss", "gradient", "", "", "", "", "no_clips", "loss", "", ""]
 """What is to become of each step of the script."""
 ATOL = 2e-7
@@ -41,25 +36,7 @@ pytestmark = pytest.mark.slow
 def told(tmp_path_factory) -> list[dict]:
     """What each rank saw of each case; the processes and the slow imports are shared."""
     results = tmp_path_factory.mktemp("results")
-    token = f"steps-{secrets.token_hex(4)}"
-    command = [sys.executable, str(ROOT / "tests/jobs/tiny_training.py"), token]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    logs = [(results / f"{rank}.log").open("w") for rank in range(RANKS)]
-    ranks = [
-        subprocess.Popen(
-            [*command, str(rank), str(results)], env=environment, stdout=log, stderr=log
-        )
-        for rank, log in enumerate(logs)
-    ]
-    try:
-        codes = [rank.wait(timeout=200) for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-            rank.wait()
-        for log in logs:
-            log.close()
-    assert codes == [0] * RANKS, (results / "0.log").read_text()[-3000:]
+    run_ranks("tiny_training.py", RANKS, results)
     return [json.loads((results / f"{rank}.json").read_text()) for rank in range(RANKS)]
 
 
@@ -81,6 +58,19 @@ def reference() -> list[dict[str, list]]:
             optimizer.step()
         after.append({name: each.tolist() for name, each in module.named_parameters()})
     return after
+
+
+def reference_losses() -> list[float]:
+    """The loss of each step, with the weights that the steps before it left."""
+    module, found = Tiny(), []
+    for step, weights in enumerate([None, *reference()[:-1]]):
+        if weights is not None:
+            module.load_state_dict({name: torch.tensor(each) for name, each in weights.items()})
+        held = [each for rank in range(RANKS) for each in micro_batches(step, rank)]
+        with torch.no_grad():
+            losses = [module(**collate(batch))["loss"] for batch in held if batch.samples]
+        found.append(float(torch.stack(losses).mean()) if losses else math.nan)
+    return found
 
 
 @pytest.mark.parametrize("case", CASE_NAMES)
@@ -125,10 +115,19 @@ def test_bf16_steps_follow_those_of_fp32(told, zero_stage):
 
 
 def test_losses_name_the_micro_batch_that_was_bad(told):
-    first_step_lost, unreadable = told[1]["fp32-1"][1], told[0]["fp32-1"][4]
+    lost, unreadable = told[1]["fp32-1"][1], told[0]["fp32-1"][7]
 
-    assert [math.isnan(loss) for loss in first_step_lost["losses"]] == [True, False]
-    assert [loss is None for loss in unreadable["losses"]] == [True, False]
+    assert [math.isnan(loss) for loss in lost["losses"]] == [True, False]
+    assert unreadable["losses"] == [None, None]
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_loss_told_is_the_mean_of_what_all_ranks_could_read(told, zero_stage):
+    made = [step for step, why in enumerate(WHY) if not why]
+
+    losses = [[rank[f"fp32-{zero_stage}"][step]["loss"] for step in made] for rank in told]
+
+    assert losses[0] == losses[1] == pytest.approx([reference_losses()[step] for step in made])
 
 
 def test_script_holds_a_loss_that_is_lost_without_its_gradient():

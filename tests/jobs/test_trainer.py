@@ -7,7 +7,7 @@ import torch
 
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import Train
-from jobs.trainer import deepspeed_config, language_model_dtype
+from jobs.engine import deepspeed_config, language_model_dtype
 from tests.jobs.running import run_stage
 
 MEASURED = 1e-6
@@ -57,7 +57,7 @@ def test_deepspeed_is_told_the_batch_and_never_to_build_an_optimizer():
         }
     )
 
-    assert deepspeed_config(recipe, 32) == {
+    assert deepspeed_config(recipe, recipe.batching(32), 32) == {
         "train_micro_batch_size_per_gpu": 2,
         "gradient_accumulation_steps": 2,
         "gradient_clipping": 1.0,
@@ -96,7 +96,7 @@ def test_nobody_clips_twice_where_deepspeed_does_not_look_at_the_gradient():
         }
     )
 
-    assert deepspeed_config(recipe, 2)["gradient_clipping"] == 0.0
+    assert deepspeed_config(recipe, recipe.batching(2), 2)["gradient_clipping"] == 0.0
 
 
 def test_loss_scaling_is_the_references_until_it_is_set():
@@ -110,7 +110,8 @@ def test_loss_scaling_is_the_references_until_it_is_set():
     lower = recipe | {"loss_scaling": {"initial_power": 12, "window_steps": 500}}
 
     usual, own = (
-        deepspeed_config(Train.model_validate(each), 2)["fp16"] for each in (recipe, lower)
+        deepspeed_config(train, train.batching(2), 2)["fp16"]
+        for train in map(Train.model_validate, (recipe, lower))
     )
 
     assert usual == {

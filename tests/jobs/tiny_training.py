@@ -1,10 +1,11 @@
 """Trains a module of two layers with `Stepper` on scripted micro-batches, one process a rank.
 
-`python tiny_training.py TOKEN RANK RESULTS`: rank 0 writes what became of each step.
+`python tiny_training.py TOKEN RANK WORLD_SIZE RESULTS`: rank 0 writes what became of each step.
 """
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,15 +13,15 @@ import torch.distributed as dist
 from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler
 from torch import nn
 
-from jobs.checkpoint import weights_to_keep
 from jobs.contract.paths import AttemptKey
 from jobs.contract.spec import Train
 from jobs.data.dataset import BadClip, Sample, SampleKey
 from jobs.data.items import CaptionItem
 from jobs.data.loader import Batch
 from jobs.distributed import Place, join
+from jobs.engine import build_engine, deepspeed_config
+from jobs.keeper import weights_to_keep
 from jobs.steps import Stepper
-from jobs.trainer import build_engine, deepspeed_config
 
 RANKS = 2
 CASES = [(precision, zero) for precision in ("fp32", "bf16") for zero in (0, 1, 2, 3)]
@@ -97,11 +98,12 @@ def collate(batch: Batch, dtype: torch.dtype = torch.float32) -> dict[str, torch
     return found
 
 
-def blank(batch: Batch) -> Batch:
-    """Two black clips in place of the unreadable ones."""
+def loaded(batch: Batch, dtype: torch.dtype) -> Batch:
+    """The micro-batch as a loader hands it over: with two black clips where all are unreadable."""
     item = CaptionItem("video", "a.mp4", "blank")
-    clip = torch.zeros(1, 3, 1, 1)
-    return Batch(tuple(Sample(clip, item, bad.key, "set") for bad in batch.bad))
+    blanks = tuple(Sample(torch.zeros(1, 3, 1, 1), item, bad.key, "set") for bad in batch.bad)
+    seen = batch if batch.samples else Batch(blanks)
+    return replace(batch, arguments=collate(seen, dtype))
 
 
 def micro_batches(step: int, rank: int) -> list[Batch]:
@@ -130,20 +132,22 @@ def recipe_of(precision: str, zero_stage: int) -> Train:
 def run_case(precision: str, zero_stage: int) -> list[dict]:
     """The script with one precision and ZeRO stage."""
     recipe = recipe_of(precision, zero_stage)
-    engine = build_engine(Tiny(), recipe, RANKS)
+    engine = build_engine(Tiny(), recipe, recipe.batching(RANKS), RANKS)
     for group in engine.optimizer.param_groups:
         group["lr"] = recipe.lr
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    stepper = Stepper(
-        engine, lambda batch: collate(batch, dtype), blank, clip_norm=recipe.clip_norm
-    )
+    stepper = Stepper(engine, clip_norm=recipe.clip_norm)
     told = []
     for step in range(len(SCRIPT)):
-        outcome = stepper.step(micro_batches(step, dist.get_rank()))
+        held = micro_batches(step, dist.get_rank())
+        readable = sum(kind != "unreadable" for row in SCRIPT[step] for kind in row)
+        batches = [loaded(batch, dtype) for batch in held]
+        outcome = stepper.step(batches, step=step, readable=readable)
         weights = weights_to_keep(engine.module)
         told.append(
             {
                 "why": outcome.why,
+                "loss": outcome.loss,
                 "losses": outcome.losses,
                 "grad_norm": outcome.grad_norm,
                 "weights": {name: value.tolist() for name, value in weights.items()},
@@ -154,7 +158,8 @@ def run_case(precision: str, zero_stage: int) -> list[dict]:
 
 def loss_scales() -> list[float]:
     """DeepSpeed's loss scale after each step of `OVERFLOWS`, as our configuration sets it."""
-    told = deepspeed_config(recipe_of("fp16", 1), RANKS)["fp16"]
+    recipe = recipe_of("fp16", 1)
+    told = deepspeed_config(recipe, recipe.batching(RANKS), RANKS)["fp16"]
     scaler = DynamicLossScaler(
         init_scale=2.0 ** told["initial_scale_power"],
         scale_window=told["loss_scale_window"],
@@ -171,7 +176,7 @@ def loss_scales() -> list[float]:
 
 def main() -> None:
     """Joins the ranks and goes through the cases."""
-    token, rank, results = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    token, rank, results = sys.argv[1], int(sys.argv[2]), Path(sys.argv[4])
     place = Place(AttemptKey(token, 0), rank, rank, RANKS, ("127.0.0.1",))
     join(place, timeout_s=60)
     told = {f"{precision}-{zero}": run_case(precision, zero) for precision, zero in CASES}

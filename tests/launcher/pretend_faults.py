@@ -17,11 +17,13 @@ from typing import Any, Literal, NoReturn
 
 import cloudpickle
 
+from jobs.checkpoint.store import aside_of, commit
+from jobs.checkpoint.store import aside_of, commit
+from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.manifest import Manifest, describe, newest_valid
 from jobs.contract.task import StageTask
 from jobs.ending import end, leave
 from jobs.job import Job, RefusedError, StoppedError
-from jobs.checkpoint.store import aside_of, commit
 from jobs.task import run_task
 from launcher.cluster.base import JobRequest
 from tests.launcher.pretend import Pretending
@@ -125,39 +127,41 @@ class Kept(Sliced):
 
         meet = job.folder.root / f"meet-{job.place.attempt}"
         dist.init_process_group("gloo", init_method=f"file://{meet}", rank=0, world_size=1)
-        keeper = Keeper(job, Engine(), keep=100, carried={})
+        keeper = Keeper(job, Engine(), Checkpointing(keep=100, every=1), carried={})
         progress = keeper.resume()
         job.tell("started", resume_step=progress.step, total_steps=self.steps)
         job.stop.stay()
         last = min(progress.step + self.slice_steps, self.steps)
         while progress.step < last:
             if job.stop.agreed():
-                keeper.save(progress)
-                raise StoppedError(progress.step)
+                keeper.stop(progress)
             time.sleep(self.step_s)
             progress = replace(progress, step=progress.step + 1)
             job.reached.step = progress.step
             job.tell("step", step=progress.step, epoch=0, loss=0.5, step_s=self.step_s)
             if progress.step % self.every == 0 and progress.step < last:
-                keeper.save(progress)
-        keeper.save(progress, final=progress.step == self.steps)
+                keeper.finish(progress)
+        keeper.finish(progress, final=progress.step == self.steps)
         if progress.step < self.steps:
             leave(end(job, "stopped", 75, "slice", step=progress.step))
 
 
 class Engine:
-    """What the keeper needs of DeepSpeed's engine, around a module without weights."""
+    """What the keeper needs of DeepSpeed's engine, around one weight."""
 
     def __init__(self) -> None:
-        from torch import nn  # noqa: PLC0415
+        import torch  # noqa: PLC0415
 
-        self.module = nn.Module()
+        self.module = torch.nn.Linear(1, 1)
+        self.optimizer = torch.optim.AdamW(self.module.parameters())
 
-    def save_checkpoint(self, root: str, *, tag: str, client_state: object, **_: object) -> None:
-        """Writes a file."""
-        folder = Path(root) / tag
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "state").write_text(json.dumps(client_state))
+    def zero_optimization_stage(self) -> int:
+        """None of DeepSpeed's stages."""
+        return 0
+
+    def fp16_enabled(self) -> bool:
+        """There is no loss scale."""
+        return False
 
     def load_checkpoint(self, root: str, *, tag: str, **_: object) -> tuple[str, object]:
         """Reads it back."""
