@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from jobs.data.dataset import Sample, keyed_rng
 from jobs.data.items import CaptionItem, ConversationItem
-from jobs.data.loader import Batch
+from jobs.data.loader import Batch, Inputs, together
 from jobs.data.tiles import tiles_of
-from model.batch import ChatBatch, pad_prompts
+from model.batch import ChatBatch, pad_prompts, rounded_up
 from model.prompt import (
     Segment,
     TokenizedPrompt,
@@ -39,17 +40,23 @@ class Chat:
         template: Its conversations' form.
         num_visual_tokens: Tokens a clip takes.
         max_text_tokens: Longer texts are cut.
+        multiple: Sequences are padded to a multiple of so many tokens, so that shapes repeat.
     """
 
     tokenizer: Any
     template: Template
     num_visual_tokens: int
     max_text_tokens: int
+    multiple: int = 1
 
     @property
     def pad_id(self) -> int:
         """What fills short sequences; it is masked, so any token will do."""
         return self.tokenizer.pad_token_id or 0
+
+    def padded(self, rows: Sequence[TokenizedPrompt]) -> ChatBatch:
+        """The rows of a training batch, without clips."""
+        return pad_prompts(rows, pad_id=self.pad_id, multiple=self.multiple)
 
     def conversation(self, segments: Sequence[Segment], *, clips: int = 1) -> TokenizedPrompt:
         """Ids and labels of a conversation; the limit counts all of its text.
@@ -81,14 +88,14 @@ class CaptionBatches:
     seed: int
     end_trained: bool = True
 
-    def __call__(self, batch: Batch) -> dict[str, Any]:
-        """The arguments of `VideoChat.forward`; one prompt a batch, as in the reference."""
+    def __call__(self, batch: Batch) -> Inputs:
+        """The inputs of `VideoChat`; one prompt a batch, as in the reference."""
         first = batch.samples[0]
         prompts = CAPTION_PROMPTS[first.kind]
         drawn = prompts[keyed_rng(self.seed, first.key, PROMPT_STREAM).integers(len(prompts))]
         rows = [self._row(sample, drawn) for sample in batch.samples]
-        padded = pad_prompts(rows, pad_id=self.chat.pad_id)
-        return {"batch": replace(padded, video=batch.stacked())}
+        made = replace(self.chat.padded(rows), video=batch.stacked())
+        return Inputs({"batch": made}, made.num_tokens)
 
     def _row(self, sample: Sample, prompt: str) -> TokenizedPrompt:
         kind, caption = sample.kind, _caption(sample)
@@ -129,17 +136,18 @@ class ConversationBatches:
     turns_seed: int | None = None
     tile_px: int | None = None
 
-    def __call__(self, batch: Batch) -> dict[str, Any]:
-        """The arguments of `VideoChat.forward`."""
+    def __call__(self, batch: Batch) -> Inputs:
+        """The inputs of `VideoChat`."""
         items = [self._drawn(sample) for sample in batch.samples]
         clips = [self.clips(sample) for sample in batch.samples]
         rows = [
             self.row(item, sample.seconds, clips=len(own))
             for item, sample, own in zip(items, batch.samples, clips, strict=True)
         ]
-        padded = pad_prompts(rows, pad_id=self.chat.pad_id)
+        padded = self.chat.padded(rows)
         told = [self._told(item) for item, own in zip(items, clips, strict=True) for _ in own]
-        return {"batch": self.with_clips(padded, joined(clips), told)}
+        made = self.with_clips(padded, joined(clips), told)
+        return Inputs({"batch": made}, made.num_tokens)
 
     def clips(self, sample: Sample) -> Sequence[torch.Tensor]:
         """What the model sees of a sample, each (T, C, H, W): one clip, its tiles, or nothing."""
@@ -179,46 +187,71 @@ class ConversationBatches:
         """Adds the clips and, for a QFormer that reads text, an instruction for each."""
         if video_NTCHW is None or self.qformer_tokenizer is None:
             return replace(padded, video=video_NTCHW)
-        ids, mask = text_tensors(self.qformer_tokenizer, instructions, self.max_instruction_tokens)
+        ids, mask = text_tensors(
+            self.qformer_tokenizer,
+            instructions,
+            self.max_instruction_tokens,
+            multiple=self.chat.multiple,
+        )
         return replace(padded, video=video_NTCHW, instruction_ids=ids, instruction_mask=mask)
 
 
 @dataclass(frozen=True)
 class PairBatches:
-    """Stage 1: clips and captions side by side."""
+    """Stage 1: clips and captions side by side.
+
+    Attributes:
+        tokenizer: The QFormer's.
+        max_text_tokens: Longer captions are cut.
+        multiple: As in `Chat`.
+    """
 
     tokenizer: Any
     max_text_tokens: int
+    multiple: int = 1
 
-    def __call__(self, batch: Batch) -> dict[str, Any]:
-        """The arguments of `VideoTextPretraining.forward`; equal captions get equal numbers."""
+    def __call__(self, batch: Batch) -> Inputs:
+        """The inputs of `VideoTextPretraining`; equal captions get equal numbers."""
         captions = [_caption(sample) for sample in batch.samples]
-        ids, mask = text_tensors(self.tokenizer, captions, self.max_text_tokens)
+        ids, mask = text_tensors(
+            self.tokenizer, captions, self.max_text_tokens, multiple=self.multiple
+        )
         numbers = [zlib.crc32(caption.encode()) for caption in captions]
-        return {
+        arguments = {
             "video_BTCHW": batch.stacked(),
             "text_ids_BL": ids,
             "text_mask_BL": mask,
             "idx_B": torch.tensor(numbers),
         }
+        return Inputs(arguments, int(mask.sum()))
 
 
 def joined(clips: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor | None:
-    """The clips of all samples as one float32 tensor (N, T, C, H, W), a copy; None of none."""
-    found = [clip for own in clips for clip in own]
-    return torch.stack(found) if found else None
+    """The clips of all samples as one tensor (N, T, C, H, W); None of none."""
+    return together([clip for own in clips for clip in own])
 
 
 def text_tensors(
     tokenizer: Any,  # noqa: ANN401 - transformers is untyped
     texts: list[str],
     max_tokens: int,
+    *,
+    multiple: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask of texts for the QFormer, int64 (B, L), padded on the right."""
+    """Ids and mask of texts for the QFormer, int64 (B, L), padded on the right.
+
+    L is that of the longest text, at most `max_tokens`, up to the next multiple of `multiple`
+    where that is not more than `max_tokens` either: there are no positions for longer ones.
+    """
     encoded = tokenizer(
         texts, padding="longest", truncation=True, max_length=max_tokens, return_tensors="pt"
     )
-    return encoded["input_ids"], encoded["attention_mask"]
+    ids, mask = encoded["input_ids"], encoded["attention_mask"]
+    missing = min(rounded_up(ids.shape[1], multiple), max_tokens) - ids.shape[1]
+    if missing > 0:
+        ids = functional.pad(ids, (0, missing), value=tokenizer.pad_token_id)
+        mask = functional.pad(mask, (0, missing))
+    return ids, mask
 
 
 def _caption(sample: Sample) -> str:

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
+import torch
+
 from jobs.bad_clips import SHARED_EVERY_STEPS, BadClips
 from jobs.checkpoint.progress import Progress
+from jobs.contract.batching import Batching
 from jobs.contract.spec import DataSet, Train
 from jobs.data.annotations import open_set
 from jobs.data.dataset import BadClip, ClipDataset
 from jobs.data.items import MediaSet
-from jobs.data.loader import Batch, make_loader
+from jobs.data.loader import Batch, Collate, training_loader
 from jobs.data.mixing import MixedOrder
-from jobs.data.sampler import Position, RankShare
+from jobs.data.sampler import Dealing, Position
 from jobs.distributed import Place
 from jobs.origins import Origins
 
@@ -61,41 +64,54 @@ class Schedule:
         )
 
 
-class MicroBatches:
-    """The micro-batches of one step.
+@dataclass(frozen=True)
+class StepBatches:
+    """The micro-batches of one step on one rank, loaded.
 
     Attributes:
+        batches: As many on every rank; one without samples has weight 0.
         waited_s: Seconds spent waiting for them.
-        bad: Clips of them that could not be read; they were left out.
-        seen: Samples asked for, by set.
     """
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        self._batches = batches
-        self.waited_s = 0.0
-        self.bad: list[BadClip] = []
-        self.seen: Counter[str] = Counter()
+    batches: tuple[Batch, ...]
+    waited_s: float = 0.0
 
-    def __iter__(self) -> Iterator[Batch]:
-        return self
+    @property
+    def readable(self) -> int:
+        """Micro-batches with samples."""
+        return sum(1 for batch in self.batches if batch.samples)
 
-    def __next__(self) -> Batch:
-        began = time.monotonic()
-        batch = next(self._batches)
-        self.waited_s += time.monotonic() - began
-        self.bad += batch.bad
-        self.seen.update(each.set_name for each in batch.samples)
-        self.seen.update(each.set_name for each in batch.bad)
-        return batch
+    @property
+    def bad(self) -> tuple[BadClip, ...]:
+        """Clips that could not be read; they were left out."""
+        return tuple(clip for batch in self.batches for clip in batch.bad)
+
+    @property
+    def seen(self) -> Counter[str]:
+        """Samples asked for, by set."""
+        readable = (each.set_name for batch in self.batches for each in batch.samples)
+        return Counter(readable) + Counter(each.set_name for each in self.bad)
+
+    @property
+    def clips(self) -> int:
+        """Pictures and clips that are trained on."""
+        return sum(batch.clips for batch in self.batches)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of text that are trained on, as the model reads them, without padding."""
+        return sum(batch.tokens for batch in self.batches)
 
 
 class Feed:
     """What one rank trains on.
 
     Args:
-        recipe: Says which data, in what order and in what batches.
+        recipe: Says which data, and in what order.
         place: Of this rank.
+        batching: How the samples of a step are cut.
         image_size: Height and width of a frame, in pixels.
+        collate: Makes the model's inputs, in the loader's processes.
         tell: Is told of clips that could not be read.
 
     Attributes:
@@ -108,13 +124,17 @@ class Feed:
         self,
         recipe: Train,
         place: Place,
+        batching: Batching,
         image_size: int,
+        collate: Collate,
         *,
         tell: Callable[[Sequence[BadClip]], None],
     ) -> None:
-        micro, self._accumulation = recipe.batch_shares(place.world_size)
+        self._is_over = torch.zeros(1, dtype=torch.bool)
+        # With the loader's processes.
+        self._is_over.share_memory_()  # type: ignore[no-untyped-call]
         sets = open_sets(recipe.data)
-        order = MixedOrder.of(sets, micro * self._accumulation * place.world_size, recipe.seed)
+        order = MixedOrder.of(sets, batching.global_batch, recipe.seed)
         self.global_batch = order.global_batch
         self.schedule = Schedule.of(recipe, order.steps_per_epoch)
         dataset = ClipDataset(
@@ -127,13 +147,16 @@ class Feed:
             min_scale=recipe.crop_min_scale,
             max_tiles=recipe.tiles,
             read_timeout_s=recipe.read_timeout_s,
+            is_over=partial(bool, self._is_over),
         )
         self.origins = Origins(dataset)
+        self._rounds = batching.rounds(place.world_size)
         self._loader = partial(
-            make_loader,
+            training_loader,
             dataset,
             order,
-            RankShare(place.rank, place.world_size, micro),
+            Dealing(batching, place.rank, place.world_size),
+            collate,
             num_workers=recipe.workers,
         )
         sizes = Counter[str]()
@@ -142,26 +165,29 @@ class Feed:
         self._bad_clips = BadClips(recipe.max_bad, sizes, rank=place.rank, tell=tell)
         self._shared_every = 1 if place.world_size == 1 else SHARED_EVERY_STEPS
 
-    def steps(self, start: Progress) -> Iterator[MicroBatches]:
+    def steps(self, start: Progress) -> Iterator[StepBatches]:
         """The micro-batches of each step, from `start` to the end of the run.
+
+        Those of the next step are loaded while one is made, over the ends of epochs too.
 
         Raises:
             TooManyBadClipsError: More clips of a set are unreadable than the recipe allows.
         """
-        step, epoch, used = start.step, start.epoch, start.batch
-        while step < self.schedule.total_steps:
-            batches = iter(self._loader(Position(epoch, used)))
-            for _ in range(used, self.schedule.steps_per_epoch):
-                of_step = MicroBatches(islice(batches, self._accumulation))
+        self._is_over.fill_(value=False)
+        left = self.schedule.total_steps - start.step
+        batches = iter(self._loader(Position(start.epoch, start.batch), steps=left))
+        try:
+            for step in range(start.step + 1, self.schedule.total_steps + 1):
+                began = time.monotonic()
+                own = tuple(islice(batches, self._rounds))
+                of_step = StepBatches(own, time.monotonic() - began)
                 yield of_step
-                step += 1
-                is_last = step == self.schedule.total_steps
                 self._bad_clips.add(of_step.seen, of_step.bad)
-                if is_last or step % self._shared_every == 0:
+                if step == self.schedule.total_steps or step % self._shared_every == 0:
                     self._bad_clips.share()
-                if is_last:
-                    return
-            epoch, used = epoch + 1, 0
+        finally:
+            # Torch waits for its processes: for a clip that hangs, longer than there is to stop.
+            self._is_over.fill_(value=True)
 
 
 def open_sets(data: tuple[DataSet, ...]) -> list[MediaSet]:

@@ -45,7 +45,11 @@ def run(job: Job) -> None:
     recipe, config = begin(job)
     module = TextModel(build_language_model(config.language_model))
     chat = Chat(
-        chat_tokenizer(job.spec.model), TEMPLATES[config.template], 0, recipe.max_text_tokens
+        chat_tokenizer(job.spec.model),
+        TEMPLATES[config.template],
+        0,
+        recipe.max_text_tokens,
+        recipe.pad_to_multiple,
     )
     batches = ConversationBatches(chat, None, 0)
     train(job, module, batches, image_size=config.video_encoder.image_size)

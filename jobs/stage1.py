@@ -13,8 +13,12 @@ def run(job: Job) -> None:
     recipe, config = begin(job)
     kept = tuple(name for name in FROZEN_IN[1] if name not in recipe.unfreeze)
     module = VideoTextPretraining(config, freeze=(*kept, *recipe.freeze))
+    job.clock.mark("model")
     weights = job.initial_weights()
     if weights is not None:
         initialise(module, weights, stage=1)
-    batches = PairBatches(qformer_tokenizer(job.spec.model), recipe.max_text_tokens)
+    job.clock.mark("weights")
+    batches = PairBatches(
+        qformer_tokenizer(job.spec.model), recipe.max_text_tokens, recipe.pad_to_multiple
+    )
     train(job, module, batches, image_size=config.video_encoder.image_size)

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from model.config import VideoEncoderConfig
 from model.drop_path import DropPath, drop_path_rates
 from model.errors import SpliceError
+from model.pixels import normalised
 
 NORM_EPS = 1e-6
 VISUAL_NORM_EPS = 1e-12
@@ -45,6 +46,22 @@ def position_table(
         lines = functional.interpolate(lines, frames, mode="linear", align_corners=False)
         table_LD = lines.permute(2, 0, 1).reshape(-1, width)
     return table_LD
+
+
+@lru_cache(maxsize=8)
+def _placed_table(
+    width: int,
+    frames: int,
+    grid: int,
+    *,
+    table_frames: int,
+    table_grid: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The table where the clips are; kept, as bringing it to a GPU makes the host wait."""
+    table_LD = position_table(width, frames, grid, table_frames=table_frames, table_grid=table_grid)
+    return table_LD.to(device, dtype)
 
 
 def _sines(length: int, width: int) -> Tensor:
@@ -113,7 +130,8 @@ class VideoEncoder(nn.Module):
         """Encode clips.
 
         Args:
-            video_BTCHW: Normalised pixels, any float type; cast to the weights' type. Height
+            video_BTCHW: Grey levels, uint8, which are normalised here in float32; or pixels
+                that are normalised already, any float type. Cast to the weights' type. Height
                 and width are multiples of the patch, and a frame's number of patches is a
                 square: 224 x 224 and 112 x 448 are both 14 x 14.
 
@@ -124,9 +142,11 @@ class VideoEncoder(nn.Module):
             SpliceError: The pixels of a frame are no such size.
         """
         grid = self._grid(video_BTCHW)
+        if video_BTCHW.dtype == torch.uint8:
+            video_BTCHW = normalised(video_BTCHW)
         video_BCTHW = video_BTCHW.transpose(1, 2).to(self.patch_embed.weight.dtype)
         x_BLD = self.patch_embed(video_BCTHW).flatten(2).transpose(1, 2)
-        x_BLD = x_BLD + self._positions(video_BTCHW.shape[1], grid).to(x_BLD)
+        x_BLD = x_BLD + self._positions(video_BTCHW.shape[1], grid, x_BLD)
         for block in self.blocks:
             if self.cfg.recompute and torch.is_grad_enabled():
                 x_BLD = checkpoint(block, x_BLD, use_reentrant=False)
@@ -149,14 +169,16 @@ class VideoEncoder(nn.Module):
             )
         return grid
 
-    def _positions(self, frames: int, grid: int) -> Tensor:
+    def _positions(self, frames: int, grid: int, like: Tensor) -> Tensor:
         """An image has a table of its own, made for one frame."""
-        return position_table(
+        return _placed_table(
             self.cfg.width,
             frames,
             grid,
             table_frames=1 if frames == 1 else self.cfg.position_frames,
             table_grid=self.cfg.position_grid,
+            device=like.device,
+            dtype=like.dtype,
         )
 
 

@@ -140,6 +140,8 @@ class Train(Strict):
             form, and once as a whole; it is not cropped or mirrored. Default: once, cropped.
         crop_min_scale: Smallest part of a frame's area that a training crop keeps.
         max_text_tokens: Longer texts are cut.
+        pad_to_multiple: Texts are padded to a multiple of so many tokens, so that shapes repeat;
+            changes no loss.
         precision: `auto` is bf16 on a GPU and fp32 on a CPU; fp16 needs a GPU.
         loss_scaling: Of fp16.
         max_bad_steps: So many steps in a row whose loss or gradient is no finite number stop
@@ -155,6 +157,8 @@ class Train(Strict):
         data: The sets to train on.
         checkpoint: When to save.
         log_every_s: Seconds between two `step` events.
+        straggler_every_steps: Steps between two looks at whether some ranks are slower than
+            the others.
     """
 
     entry: Entry
@@ -173,6 +177,7 @@ class Train(Strict):
     tiles: Annotated[int, Field(ge=1)] | None = None
     crop_min_scale: Annotated[float, Field(gt=0, le=1)] = 0.5
     max_text_tokens: Annotated[int, Field(ge=4)] = 512
+    pad_to_multiple: Annotated[int, Field(ge=1)] = 8
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     loss_scaling: LossScaling = LossScaling()
     max_bad_steps: Annotated[int, Field(ge=1)] = 10
@@ -186,6 +191,7 @@ class Train(Strict):
     data: Annotated[tuple[DataSet, ...], Field(min_length=1)]
     checkpoint: Checkpointing = Checkpointing()
     log_every_s: Annotated[float, Field(gt=0)] = 10.0
+    straggler_every_steps: Annotated[int, Field(ge=1)] = 100
 
     @model_validator(mode="after")
     def _has_a_batch(self) -> "Train":

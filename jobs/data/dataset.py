@@ -5,21 +5,22 @@ Letters in names: B batch, T time, C channel, H height, W width.
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from jobs.data.errors import UnreadableClipError
 from jobs.data.items import CaptionItem, Item, Kind, MediaSet, texts_of
-from jobs.data.patience import read_in_time
+from jobs.data.patience import never, read_in_time
 from jobs.data.pictures import read_frames, read_image
 from jobs.data.sampling import GeneratorDraws, Sampling
 from jobs.data.tiles import to_grid
-from jobs.data.transform import Augmentation, GeneratorUniform, to_tensor
+from jobs.data.transform import Augmentation, GeneratorUniform, to_pixels
 from jobs.data.video import Clip, Wish, read_clip
 
 READ_TIMEOUT_S = 60.0
@@ -44,7 +45,8 @@ class Sample:
     """One sample, decoded.
 
     Attributes:
-        video_TCHW: float32, normalised; one frame for a picture, None for text.
+        video_TCHW: its grey levels, uint8, or where it comes in tiles float32, normalised (those
+            are not rounded); one frame for a picture, None for text and where it went elsewhere.
         item: its texts, see `jobs.data.items`.
         key: epoch and index.
         set_name: the set it belongs to.
@@ -110,6 +112,7 @@ class ClipDataset(Dataset[Sample | BadClip]):
         min_scale: smallest part of the area that a training crop keeps.
         max_tiles: most tiles of a picture, see `jobs.data.tiles`; None: a square, cropped to train.
         read_timeout_s: how long reading one clip may take; what takes longer is a bad clip.
+        is_over: whether nobody waits for clips any more: all that are left are bad at once.
 
     Raises:
         ValueError: there is no such `sample`.
@@ -127,18 +130,41 @@ class ClipDataset(Dataset[Sample | BadClip]):
         min_scale: float = 0.5,
         max_tiles: int | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
+        is_over: Callable[[], bool] = never,
     ) -> None:
         self.sets, self.frames, self.size_px = tuple(sets), frames, size_px
         self.train, self.seed, self.min_scale = train, seed, min_scale
         self.sampling = Sampling.parse(sample or ("rand" if train else "middle"))
         self.max_tiles, self.read_timeout_s = max_tiles, read_timeout_s
+        self._is_over = is_over
         self._ends = list(accumulate(len(one.items) for one in sets))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, key: SampleKey) -> Sample | BadClip:
+        """The sample of `key`; raises IndexError if there is no such index."""
+        return self.read(key)
+
+    def read_all(self, keys: Sequence[SampleKey]) -> list[Sample | BadClip]:
+        """The samples of some keys.
+
+        Where they are of one kind of media, the clips that can be read are written side by side,
+        and make a batch as they lie.
+        """
+        room, used = self._room(keys), 0
+        found: list[Sample | BadClip] = []
+        for key in keys:
+            found.append(self.read(key, None if room is None else room[used]))
+            used += isinstance(found[-1], Sample)
+        return found
+
+    def read(self, key: SampleKey, out: Tensor | None = None) -> Sample | BadClip:
         """The sample of `key`.
+
+        Args:
+            key: epoch and index.
+            out: where to write its grey levels, (T, C, H, W); not for text and tiles.
 
         Raises:
             IndexError: if there is no such index.
@@ -153,10 +179,24 @@ class ClipDataset(Dataset[Sample | BadClip]):
             return BadClip(own.name, item.media, error.error_class, error.text, key)
         if self.max_tiles is None:
             augmentation = self._augmentation(own, item, clip, rng) if self.train else None
-            video_TCHW = to_tensor(clip.frames_THWC, self.size_px, augmentation)
+            video_TCHW = to_pixels(clip.frames_THWC, self.size_px, augmentation, out)
         else:
             video_TCHW = to_grid(clip.frames_THWC, self.size_px, self.max_tiles)
         return Sample(video_TCHW, item, key, own.name, clip.seconds)
+
+    def blank(self, key: SampleKey) -> Sample:
+        """The sample of `key` with black frames in place of its own, without a look at its file.
+
+        It has the shape and the kind of media of the others of its batch, for a forward pass
+        whose loss does not count.
+        """
+        own, item = self.find(key.index)
+        if item.media is None:
+            return Sample(None, item, key, own.name)
+        shape = self._shape(item)
+        dtype = torch.uint8 if self.max_tiles is None else torch.float32
+        seconds = tuple(map(float, range(shape[0])))
+        return Sample(torch.zeros(shape, dtype=dtype), item, key, own.name, seconds)
 
     def find(self, index: int) -> tuple[MediaSet, Item]:
         """The set and the item of an index."""
@@ -169,6 +209,17 @@ class ClipDataset(Dataset[Sample | BadClip]):
             raise IndexError(f"sample {index} is not in [0, {len(self)})")
         place = bisect_right(self._ends, index)
         return self.sets[place], index - (self._ends[place - 1] if place else 0)
+
+    def _room(self, keys: Sequence[SampleKey]) -> Tensor | None:
+        """Memory for the clips of a batch; None for text, for tiles and where shapes differ."""
+        items = [self.find(key.index)[1] for key in keys]
+        if len({item.kind for item in items}) != 1 or items[0].media is None or self.max_tiles:
+            return None
+        return torch.empty((len(keys), *self._shape(items[0])), dtype=torch.uint8)
+
+    def _shape(self, item: Item) -> tuple[int, int, int, int]:
+        """Of a clip (T, C, H, W); of a tiled picture that has one tile."""
+        return (1 if item.kind == "image" else self.frames), 3, self.size_px, self.size_px
 
     def _read(self, own: MediaSet, item: Item, rng: np.random.Generator) -> Clip:
         path = own.root / str(item.media)
@@ -184,7 +235,7 @@ class ClipDataset(Dataset[Sample | BadClip]):
                 return read_frames(path, wish, fps=own.fps)
             return read_clip(path, wish)
 
-        return read_in_time(read, path, self.read_timeout_s)
+        return read_in_time(read, path, self.read_timeout_s, self._is_over)
 
     def _augmentation(
         self, own: MediaSet, item: Item, clip: Clip, rng: np.random.Generator

@@ -7,26 +7,43 @@ until the process ends, which it does not keep from ending.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from jobs.data.errors import UnreadableClipError
 
+LOOK_EVERY_S = 0.25
+
 Result = TypeVar("Result")
 
 
-def read_in_time(read: Callable[[], Result], path: Path, timeout_s: float) -> Result:
+def never() -> bool:
+    """Says that it is not over."""
+    return False
+
+
+def read_in_time(
+    read: Callable[[], Result],
+    path: Path,
+    timeout_s: float,
+    is_over: Callable[[], bool] = never,
+) -> Result:
     """What `read` gives, or raises.
 
     Args:
         read: reads the file.
         path: the file, for the error.
         timeout_s: how long it may take.
+        is_over: whether nobody waits for it any more; asked a few times a second.
 
     Raises:
-        UnreadableClipError: it has taken longer; the class of the error is `Timeout`.
+        UnreadableClipError: it has taken longer; the class of the error is `Timeout`. Or nobody
+            waits for it: `Over`.
     """
+    if is_over():
+        raise UnreadableClipError(path, "Over", "nobody waits for it any more")
     results: list[Result] = []
     errors: list[Exception] = []
 
@@ -38,7 +55,9 @@ def read_in_time(read: Callable[[], Result], path: Path, timeout_s: float) -> Re
 
     thread = threading.Thread(target=work, name=f"reads {path.name}", daemon=True)
     thread.start()
-    thread.join(timeout_s)
+    end_s = time.monotonic() + timeout_s
+    while thread.is_alive() and time.monotonic() < end_s and not is_over():
+        thread.join(min(LOOK_EVERY_S, max(0.0, end_s - time.monotonic())))
     if errors:
         raise errors[0]
     if not results:

@@ -18,7 +18,7 @@ def read_image(path: Path) -> Clip:
         UnreadableClipError: for whatever is wrong with the file.
     """
     with telling_decoder_errors(path):
-        return Clip(read_picture(path)[None], "pyav", (0.0,))
+        return Clip(read_picture(path)[None], (0.0,), in_order=True)
 
 
 def read_frames(folder: Path, wish: Wish, *, fps: float) -> Clip:
@@ -48,4 +48,4 @@ def read_frames(folder: Path, wish: Wish, *, fps: float) -> Clip:
             pictures[i] = read_picture(paths[i])
     with telling_decoder_errors(folder):
         frames_THWC = np.stack([pictures[i] for i in indices])
-    return Clip(frames_THWC, "pyav", tuple(times_s[i] for i in indices))
+    return Clip(frames_THWC, tuple(times_s[i] for i in indices), in_order=True)

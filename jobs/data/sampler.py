@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.contract.batching import Batching
+
 Indices = NDArray[np.signedinteger[Any]]
 Permute = Callable[[int, int], Indices]
 """Gives the order of an epoch, from the epoch's number and that of the samples."""
@@ -31,7 +33,7 @@ class Position:
 
 @dataclass(frozen=True)
 class RankShare:
-    """Which part of every global batch a process takes, and in what bites.
+    """Which part of an evaluation a process takes, and in what bites.
 
     Attributes:
         rank: this process.
@@ -43,23 +45,37 @@ class RankShare:
     world_size: int
     micro_batch: int
 
-    def accumulation(self, global_batch: int) -> int:
-        """Micro-batches that a rank takes in one step.
 
-        Raises:
-            ValueError: if the global batch is not a multiple of ranks x micro-batch.
-        """
-        times, rest = divmod(global_batch, self.world_size * self.micro_batch)
-        if rest or not times:
-            raise ValueError(
-                f"global_batch {global_batch} is not a multiple of "
-                f"{self.world_size} ranks x micro-batch {self.micro_batch}"
-            )
-        return times
+@dataclass(frozen=True)
+class Dealing:
+    """Which micro-batches of every step a rank takes, and which samples each of them holds.
 
-    def take(self, batch: Sequence[int]) -> Sequence[int]:
-        """This rank's samples of a global batch, dealt out in turn; the ranks take each once."""
-        return batch[self.rank :: self.world_size]
+    The samples of a micro-batch do not depend on how many ranks there are: number j holds what
+    rank `j % full_world` of a job with all its ranks takes as its bite `j // full_world`. On
+    other numbers of ranks only who takes which micro-batch differs.
+
+    Attributes:
+        batching: how the samples of a step are cut.
+        rank: this process.
+        world_size: how many there are.
+    """
+
+    batching: Batching
+    rank: int
+    world_size: int
+
+    @property
+    def numbers(self) -> tuple[int | None, ...]:
+        """Of a step's micro-batches those of this rank, one a round; None: it has none left."""
+        rounds, count = self.batching.rounds(self.world_size), self.batching.micro_batches
+        own = (self.rank + each * self.world_size for each in range(rounds))
+        return tuple(number if number < count else None for number in own)
+
+    def samples(self, batch: Sequence[int], number: int) -> Sequence[int]:
+        """The samples of micro-batch `number` of a global batch."""
+        size = self.batching.micro_batch
+        bite, rank = divmod(number, self.batching.full_world)
+        return batch[rank :: self.batching.full_world][bite * size : (bite + 1) * size]
 
 
 class Order(Protocol):

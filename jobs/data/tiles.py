@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from jobs.data.transform import normalised
+from model.pixels import normalised
 
 
 def grid_for(height: int, width: int, size_px: int, max_tiles: int) -> tuple[int, int]:

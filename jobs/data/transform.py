@@ -1,4 +1,4 @@
-"""Pixels to the tensor that the video encoder takes.
+"""Frames to the grey levels that the video encoder takes.
 
 Letters in names: T time, H height, W width, C channel.
 """
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 CROP_RATIOS = (3 / 4, 4 / 3)
 CROP_TRIES = 10
 FLIP_PART = 0.5
@@ -82,24 +80,33 @@ class Augmentation:
         return video_TCHW[..., self.top : bottom, self.left : right]
 
 
-def to_tensor(
-    frames_THWC: NDArray[np.uint8], size_px: int, augmentation: Augmentation | None = None
+def to_pixels(
+    frames_THWC: NDArray[np.uint8],
+    size_px: int,
+    augmentation: Augmentation | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """Resizes and normalises a clip.
+    """Resizes a clip.
 
     Args:
         frames_THWC: uint8 RGB.
         size_px: side of the square that comes out.
         augmentation: for training; None takes the whole picture (test), whatever its shape.
+        out: where to write it, such as a place of a batch.
 
     Returns:
-        float32 (T, C, size_px, size_px), ImageNet mean 0 and deviation 1.
+        uint8 (T, C, size_px, size_px); `out`, if there is one.
     """
     video_TCHW = torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(0, 3, 1, 2)
-    return normalised(resized(video_TCHW, size_px, augmentation))
+    return resized(video_TCHW, size_px, augmentation, out)
 
 
-def resized(video_TCHW: Tensor, size_px: int, augmentation: Augmentation | None = None) -> Tensor:
+def resized(
+    video_TCHW: Tensor,
+    size_px: int,
+    augmentation: Augmentation | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """A clip's part at its new size, in whole grey levels, uint8.
 
     As in the reference (torchvision 0.14 on uint8 tensors): bicubic **without antialiasing**,
@@ -109,8 +116,14 @@ def resized(video_TCHW: Tensor, size_px: int, augmentation: Augmentation | None 
     small_TCHW = functional.interpolate(
         part_TCHW.float(), size=(size_px, size_px), mode="bicubic", align_corners=False
     )
-    small_TCHW = small_TCHW.clamp_(0, 255).round_().to(torch.uint8)
-    return small_TCHW.flip(-1) if augmentation and augmentation.mirrored else small_TCHW
+    small_TCHW = small_TCHW.clamp_(0, 255).round_()
+    if augmentation is not None and augmentation.mirrored:
+        small_TCHW = small_TCHW.flip(-1)
+    if out is None:
+        return small_TCHW.to(torch.uint8)
+    if out.shape != small_TCHW.shape:  # copying would repeat one frame
+        raise ValueError(f"a clip {tuple(small_TCHW.shape)} has no place in {tuple(out.shape)}")
+    return out.copy_(small_TCHW)
 
 
 def crop_box(
@@ -141,9 +154,3 @@ def _central_box(height: int, width: int) -> tuple[int, int, int, int]:
     box_height = min(height, round(width / narrowest))
     box_width = min(width, round(height * widest))
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
-
-
-def normalised(video_TCHW: Tensor) -> Tensor:
-    """Grey levels, 0 to 255, to ImageNet mean 0 and deviation 1, float32."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (video_TCHW.float() / 255 - mean) / std

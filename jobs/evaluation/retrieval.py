@@ -129,7 +129,7 @@ class Encoder:
         return ids.to(self.device), mask.to(self.device)
 
     def _placed(self, video: Tensor) -> Tensor:
-        return video.to(self.device, self.module.visual_norm.weight.dtype)
+        return video.to(self.device)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from jobs.checkpoint.store import aside_of, commit, prune
+from jobs.contract.checkpointing import Checkpointing
+from jobs.contract.files import write_atomic
 from jobs.contract.manifest import Manifest, describe
 from jobs.distributed import on_rank_0
 from jobs.job import Job, RefusedError
-from jobs.checkpoint.store import aside_of, commit, prune
 
 
 def save(job: Job, step: int, files: Mapping[str, str], *, final: bool) -> Path:
@@ -45,7 +47,7 @@ def _write(
     aside = aside_of(target, job)
     aside.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        (aside / name).write_text(text, encoding="utf-8")
+        write_atomic(aside / name, text)
     manifest = Manifest(
         step=step,
         samples_seen=step,
@@ -57,7 +59,7 @@ def _write(
     )
     taken_over = commit(aside, target, manifest, job)
     if taken_over is None:
-        prune(job, keep=1)
+        prune(job, Checkpointing(keep=1))
         told = {"path": str(target), "bytes": manifest.bytes, "save_s": manifest.save_s}
         job.tell("checkpoint", step=step, final=final, **told)
     return taken_over

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch.distributed as dist
 
+from jobs.checkpoint.resume import find_resume_point
 from jobs.contract.evaluation import Evaluate
 from jobs.data.dataset import BadClip, ClipDataset
 from jobs.data.loader import Batch, evaluation_loader
@@ -23,7 +24,6 @@ from jobs.evaluation.answers import (
 from jobs.evaluation.saving import save
 from jobs.job import Job, StoppedError
 from jobs.reporter import tell_bad_clips
-from jobs.checkpoint.store import find_resume_point
 
 ANSWERS = "answers.jsonl"
 TELL_EVERY_S = 10.0

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from model.errors import SpliceError
+from model.pixels import IMAGENET_MEAN, IMAGENET_STD, normalised
 from model.video_encoder import VideoEncoder, position_table
 
 
@@ -23,6 +24,18 @@ def test_tokens_count_frames_times_patches(encoder, frames):
     tokens = encoder(torch.randn(2, frames, 3, 32, 32))
 
     assert (tokens.shape, tokens.dtype) == ((2, frames * 16, 128), torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_grey_levels_are_normalised_in_float32_whatever_the_weights(encoder, dtype):
+    levels = torch.arange(256, dtype=torch.uint8).repeat(24).view(1, 2, 3, 32, 32)
+    mean, std = (torch.tensor(each)[:, None, None] for each in (IMAGENET_MEAN, IMAGENET_STD))
+    encoder = encoder.to(dtype)
+
+    tokens = encoder(levels)
+
+    assert torch.equal(tokens, encoder((levels.float() / 255 - mean) / std))
+    assert torch.equal(normalised(levels), (levels.float() / 255 - mean) / std)
 
 
 def test_half_precision_weights_give_half_precision_tokens(encoder):

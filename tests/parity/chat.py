@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -13,7 +12,6 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from jobs.data.transform import IMAGENET_MEAN, IMAGENET_STD
 from model.config import (
     LanguageModelConfig,
     LanguageModelSizes,
@@ -108,9 +106,7 @@ def model_config(vector: Vector, *, bos: str = "word") -> ModelConfig:
 def pixels(image_u8: Tensor, size_px: int) -> Tensor:
     """What the encoder reads of uint8 pixels (N, T, C, H, W), each repeated up to its size."""
     times = size_px // image_u8.shape[-1]
-    image_u8 = image_u8.repeat_interleave(times, -1).repeat_interleave(times, -2)
-    mean, std = (torch.tensor(each)[:, None, None] for each in (IMAGENET_MEAN, IMAGENET_STD))
-    return (image_u8.float() / 255 - mean) / std
+    return image_u8.repeat_interleave(times, -1).repeat_interleave(times, -2)
 
 
 def _language_model(facts: Mapping[str, Any], form: str) -> LanguageModelConfig:

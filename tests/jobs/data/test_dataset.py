@@ -31,6 +31,28 @@ def test_sample_has_the_clip_its_text_and_its_key(captions):
     assert (sample.kind, sample.set_name, len(sample.seconds)) == ("video", "train_captions", 4)
 
 
+def test_samples_read_together_are_those_read_alone_and_lie_side_by_side(captions):
+    dataset = ClipDataset([captions], frames=4, size_px=32, train=True)
+    keys = [SampleKey(1, index) for index in (5, 2, 7)]
+
+    together = dataset.read_all(keys)
+
+    first = together[0].video_TCHW
+    for place, (key, one) in enumerate(zip(keys, together, strict=True)):
+        assert torch.equal(one.video_TCHW, dataset[key].video_TCHW)
+        assert one.video_TCHW.data_ptr() == first.data_ptr() + place * first.numel()
+
+
+def test_samples_of_different_shapes_are_read_together_too(captions, tmp_path):
+    Image.fromarray(np.full((20, 30, 3), 99, np.uint8)).save(tmp_path / "a.png")
+    pictures = MediaSet("photos", "image", (CaptionItem("image", "a.png", "grey"),), tmp_path)
+    dataset = ClipDataset([captions, pictures], frames=4, size_px=8, train=False)
+
+    found = dataset.read_all([SampleKey(0, 0), SampleKey(0, 96)])
+
+    assert [one.video_TCHW.shape[0] for one in found] == [4, 1]
+
+
 def test_sample_depends_on_seed_epoch_and_index_only(captions):
     def video(seed, epoch):
         dataset = ClipDataset([captions], frames=4, size_px=32, train=True, seed=seed)
@@ -123,6 +145,31 @@ def test_broken_clip_is_reported_without_its_text_and_without_another_clip(tmp_p
     text = "Invalid data found when processing input"
     assert bad == BadClip("some", "broken.mp4", "InvalidDataError", text, SampleKey(3, 0))
     assert good.item.caption == "good"
+
+
+def test_blank_sample_has_the_shape_and_text_of_its_own_but_black_frames(captions, tmp_path):
+    pictures = MediaSet("photos", "image", (CaptionItem("image", "no.png", "grey"),), tmp_path)
+    talk = MediaSet("chat", "text", (chat("a"),), tmp_path)
+    dataset = ClipDataset([captions, pictures, talk], frames=4, size_px=8, train=True)
+
+    clip, picture, text = (dataset.blank(SampleKey(2, index)) for index in (5, 96, 97))
+
+    own = dataset[SampleKey(2, 5)]
+    assert (clip.item, clip.key, clip.set_name) == (own.item, own.key, own.set_name)
+    assert (clip.video_TCHW.shape, clip.video_TCHW.dtype) == (own.video_TCHW.shape, torch.uint8)
+    assert len(clip.seconds) == len(own.seconds)
+    assert picture.video_TCHW.shape == (1, 3, 8, 8)
+    assert not clip.video_TCHW.any()
+    assert text == dataset[SampleKey(2, 97)]
+
+
+def test_blank_sample_in_tiles_has_one_tile_normalised_as_theirs(captions):
+    dataset = ClipDataset([captions], frames=2, size_px=16, train=True, max_tiles=4)
+
+    blank, own = dataset.blank(SampleKey(0, 0)), dataset[SampleKey(0, 0)]
+
+    assert blank.video_TCHW.shape == (2, 3, 16, 16)
+    assert blank.video_TCHW.dtype == own.video_TCHW.dtype == torch.float32
 
 
 @pytest.mark.parametrize(

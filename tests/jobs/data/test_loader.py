@@ -1,14 +1,15 @@
+import pickle
+
 import pytest
 import torch
 
+from jobs.contract.batching import Batching
 from jobs.data.annotations import open_set
 from jobs.data.dataset import ClipDataset
 from jobs.data.items import CaptionItem, ConversationItem, MediaSet, Turn
-from jobs.data.loader import evaluation_loader, make_loader
+from jobs.data.loader import Inputs, evaluation_loader, together, training_loader
 from jobs.data.mixing import MixedOrder
-from jobs.data.sampler import GlobalOrder, Position, RankShare
-
-ALONE = RankShare(0, 1, 4)
+from jobs.data.sampler import Dealing, GlobalOrder, Position, RankShare
 
 
 @pytest.fixture
@@ -29,44 +30,66 @@ def half_broken(made_set, tmp_path):
     return ClipDataset([own], frames=2, size_px=8, train=True)
 
 
+def collate(batch):
+    """Clips, and the first sample's index as text would be."""
+    video, index = batch.stacked(), torch.tensor([one.key.index for one in batch.samples])
+    return Inputs({"index": index} | ({} if video is None else {"video": video}), 7 * len(index))
+
+
+def load(dataset, *, batch, micro=4, place=(0, 1, 1), start=(0, 0), steps=1, workers=0):
+    """All micro-batches of a rank; its place is rank, ranks, and ranks of the full job."""
+    order, (rank, world, full) = MixedOrder.of(dataset.sets, batch, 0), place
+    dealing = Dealing(Batching(batch, micro, full), rank, world)
+    loader = training_loader(
+        dataset, order, dealing, collate, Position(*start), steps=steps, num_workers=workers
+    )
+    return list(loader)
+
+
 def indices(batches):
     return [[sample.key.index for sample in batch.samples] for batch in batches]
 
 
 def test_loader_gives_micro_batches_of_the_order(dataset):
-    order = GlobalOrder(96, 16, 0)
+    order = MixedOrder.of(dataset.sets, 16, 0)
 
-    loader = make_loader(dataset, order, RankShare(1, 2, 4), Position(3, 4))
-    batches = list(loader)
+    batches = load(dataset, batch=16, place=(1, 2, 2), start=(3, 4), steps=2)
 
     own = [list(order.batch(3, position)[1::2]) for position in (4, 5)]
-    expected = [samples[m : m + 4] for samples in own for m in (0, 4)]
-    assert len(loader) == 4
-    assert indices(batches) == expected
-    assert batches[0].stacked().shape == (4, 2, 3, 16, 16)
+    assert indices(batches) == [samples[m : m + 4] for samples in own for m in (0, 4)]
+    assert [batch.number for batch in batches] == [1, 3, 1, 3]
+    assert [(batch.clips, batch.tokens) for batch in batches] == [(4, 28)] * 4
+    assert batches[0].arguments["video"].shape == (4, 2, 3, 16, 16)
+    assert batches[0].arguments["video"].dtype is torch.uint8
 
 
-def test_loader_gives_the_same_tensors_with_and_without_workers(dataset):
-    order = GlobalOrder(96, 24, 0)
+def test_clips_are_among_the_arguments_only(dataset):
+    (batch,) = load(dataset, batch=4)
 
+    assert [sample.video_TCHW for sample in batch.samples] == [None] * 4
+    assert batch.arguments["index"].tolist() == [sample.key.index for sample in batch.samples]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loader_gives_the_same_with_and_without_workers_over_the_end_of_an_epoch(dataset, workers):
     here, there = (
-        list(make_loader(dataset, order, ALONE, Position(0, 2), num_workers=workers))
-        for workers in (0, 2)
+        load(dataset, batch=24, start=(0, 3), steps=2, workers=each) for each in (0, workers)
     )
 
     assert indices(here) == indices(there)
+    assert {sample.key.epoch for batch in here for sample in batch.samples} == {0, 1}
     for one, other in zip(here, there, strict=True):
-        assert torch.equal(one.stacked(), other.stacked())
+        assert (one.number, one.clips, one.tokens) == (other.number, other.clips, other.tokens)
+        assert torch.equal(one.arguments["video"], other.arguments["video"])
 
 
 def test_loader_started_in_the_middle_gives_the_tail(dataset):
-    order = GlobalOrder(96, 8, 0)
-    straight = list(make_loader(dataset, order, ALONE, Position(1, 0)))
+    straight = load(dataset, batch=8, start=(1, 0), steps=14)
 
-    resumed = list(make_loader(dataset, GlobalOrder(96, 8, 0), ALONE, Position(1, 9)))
+    resumed = load(dataset, batch=8, start=(1, 9), steps=5)
 
     assert indices(resumed) == indices(straight)[18:]
-    assert torch.equal(resumed[0].stacked(), straight[18].stacked())
+    assert torch.equal(resumed[0].arguments["video"], straight[18].arguments["video"])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -74,11 +97,7 @@ def test_loader_leaves_the_global_generator_as_it_was(dataset, workers):
     torch.manual_seed(0)
     before = torch.get_rng_state()
 
-    next(
-        iter(
-            make_loader(dataset, GlobalOrder(96, 4, 0), ALONE, Position(0, 23), num_workers=workers)
-        )
-    )
+    load(dataset, batch=4, start=(0, 23), workers=workers)
 
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -88,38 +107,88 @@ def test_loader_of_mixed_kinds_gives_batches_of_one_kind(dataset, tmp_path):
     talk = MediaSet("chat", "text", (ConversationItem("text", None, turn),) * 32, tmp_path)
     both = ClipDataset([*dataset.sets, talk], frames=2, size_px=16, train=True)
 
-    batches = list(
-        make_loader(both, MixedOrder.of(both.sets, 32, 0), RankShare(0, 1, 32), Position(0, 0))
-    )
+    batches = load(both, batch=32, micro=32, steps=4)
 
     kinds = [{sample.kind for sample in batch.samples} for batch in batches]
     assert sorted(map(tuple, kinds)) == [("text",), ("video",), ("video",), ("video",)]
-    assert [batch.stacked() is None for batch in batches] == [kind == {"text"} for kind in kinds]
+    assert ["video" in batch.arguments for batch in batches] == [
+        kind == {"video"} for kind in kinds
+    ]
+    assert [batch.clips for batch in batches] == [32 * (kind == {"video"}) for kind in kinds]
 
 
 def test_bad_clip_shrinks_its_micro_batch(half_broken):
-    order = GlobalOrder(60, 20, 0)
-
-    batches = list(make_loader(half_broken, order, RankShare(0, 1, 20), Position(0, 0)))
+    batches = load(half_broken, batch=20, micro=20, steps=3)
 
     assert [len(batch.samples) + len(batch.bad) for batch in batches] == [20, 20, 20]
+    assert [len(batch.arguments["video"]) for batch in batches] == [
+        len(batch.samples) for batch in batches
+    ]
     assert {sample.item.caption for batch in batches for sample in batch.samples} == {"good"}
     assert {clip.file for batch in batches for clip in batch.bad} == {"broken.mp4"}
 
 
-def test_micro_batch_without_a_readable_clip_is_one_without_samples(half_broken):
-    order = GlobalOrder(60, 4, 0)
-
-    batches = list(make_loader(half_broken, order, RankShare(0, 4, 1), Position(0, 0)))
+def test_micro_batch_without_a_readable_clip_has_black_ones_and_no_samples(half_broken):
+    batches = load(half_broken, batch=4, micro=1, place=(0, 4, 4), steps=15)
 
     sizes = [(len(batch.samples), len(batch.bad)) for batch in batches]
     assert (len(sizes), set(sizes)) == (15, {(1, 0), (0, 1)})
-    assert batches[sizes.index((0, 1))].stacked() is None
+    blank = batches[sizes.index((0, 1))]
+    assert blank.arguments["video"].shape == (1, 2, 3, 8, 8)
+    assert not blank.arguments["video"].any()
+    assert blank.arguments["index"].tolist() == [blank.bad[0].key.index]
+    assert (blank.clips, blank.tokens) == (0, 0)
 
 
-def test_global_batch_that_does_not_fit_the_ranks_is_refused(dataset):
-    with pytest.raises(ValueError, match="16 is not a multiple of 3 ranks x micro-batch 4"):
-        make_loader(dataset, GlobalOrder(96, 16, 0), RankShare(0, 3, 4), Position(0, 0))
+def test_rank_without_a_micro_batch_goes_along_with_black_clips_and_reads_nothing(half_broken):
+    (last,) = load(half_broken, batch=4, micro=2, place=(2, 3, 1))
+
+    order = MixedOrder.of(half_broken.sets, 4, 0)
+    assert (last.samples, last.bad, last.number, last.clips) == ((), (), None, 0)
+    assert last.arguments["index"].tolist() == list(order.batch(0, 0)[:2])
+    assert last.arguments["video"].shape == (2, 2, 3, 8, 8)
+    assert not last.arguments["video"].any()
+
+
+def test_order_of_another_global_batch_is_refused(dataset):
+    with pytest.raises(ValueError, match="an order of 16 samples a step, not of 8"):
+        training_loader(
+            dataset,
+            GlobalOrder(96, 16, 0),
+            Dealing(Batching(8, 4, 1), 0, 1),
+            collate,
+            Position(0, 0),
+            steps=1,
+        )
+
+
+def test_clips_read_for_one_batch_are_put_together_without_a_copy(half_broken):
+    (batch,) = evaluation_loader(half_broken, RankShare(0, 1, 6), indices=range(6))
+
+    video = batch.stacked()
+
+    assert len(video) == len(batch.samples) == 3
+    assert video.data_ptr() == batch.samples[0].video_TCHW.data_ptr()
+    assert torch.equal(video, torch.stack([one.video_TCHW for one in batch.samples]))
+
+
+def test_clips_that_lie_apart_are_put_together_in_their_order():
+    apart = torch.arange(24, dtype=torch.uint8).view(4, 1, 3, 1, 2)
+
+    assert torch.equal(together([apart[2], apart[0]]), apart[[2, 0]])
+    assert torch.equal(together([apart[0], apart[2]]), apart[[0, 2]])
+    assert torch.equal(together([apart[0].clone(), apart[1]]), apart[:2])
+    assert torch.equal(together([apart[1], apart[2]]), apart[1:3])
+    assert together([]) is None
+
+
+def test_batch_goes_through_a_pipe_whole(dataset):
+    (batch,) = load(dataset, batch=4)
+
+    again = pickle.loads(pickle.dumps(batch))
+
+    assert (again.samples, again.number, again.tokens) == (batch.samples, 0, 28)
+    assert torch.equal(again.arguments["video"], batch.arguments["video"])
 
 
 def test_evaluation_gives_each_sample_once_over_unequal_ranks(dataset):

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.data.sampler import GlobalOrder, RankShare
+from jobs.contract.batching import Batching
+from jobs.data.sampler import Dealing, GlobalOrder
 
 sizes = st.integers(1, 200)
 batches = st.integers(1, 24)
@@ -20,24 +21,42 @@ def test_epoch_gives_each_sample_once_but_for_the_rest(num_samples, global_batch
     assert set(seen) <= set(range(num_samples))
 
 
-@given(seed=st.integers(0, 9), epoch=st.integers(0, 3), position=st.integers(0, 4))
-def test_ranks_of_any_world_size_together_take_the_same_batch(seed, epoch, position):
-    batch = GlobalOrder(123, 24, seed).batch(epoch, position)
+@given(
+    full_world=st.integers(1, 9),
+    bites=st.integers(1, 4),
+    micro=st.integers(1, 4),
+    world=st.integers(1, 12),
+)
+def test_ranks_of_any_world_size_take_the_same_micro_batches(full_world, bites, micro, world):
+    batching = Batching(full_world * bites * micro, micro, full_world)
+    batch = range(100, 100 + batching.global_batch)
+    ranks = [Dealing(batching, rank, world) for rank in range(world)]
 
-    taken = {
-        world: [i for rank in range(world) for i in RankShare(rank, world, 1).take(batch)]
-        for world in (1, 2, 3, 4, 8, 24)
-    }
+    taken = [number for rank in ranks for number in rank.numbers if number is not None]
 
-    assert all(sorted(indices) == sorted(batch) for indices in taken.values())
+    assert {len(rank.numbers) for rank in ranks} == {-(-full_world * bites // world)}
+    assert sorted(taken) == list(range(full_world * bites))
+    assert sorted(i for number in taken for i in ranks[0].samples(batch, number)) == list(batch)
 
 
-def test_samples_of_a_batch_are_dealt_out_in_turn():
-    assert [RankShare(rank, 3, 1).take(range(6)) for rank in range(3)] == [
-        range(0, 6, 3),
-        range(1, 6, 3),
-        range(2, 6, 3),
-    ]
+@given(full_world=st.integers(1, 9), bites=st.integers(1, 4), micro=st.integers(1, 4))
+def test_micro_batches_are_the_bites_of_the_ranks_of_the_full_job(full_world, bites, micro):
+    batching = Batching(full_world * bites * micro, micro, full_world)
+    batch = range(batching.global_batch)
+
+    for rank in range(full_world):
+        dealing = Dealing(batching, rank, full_world)
+        taken = [list(dealing.samples(batch, number)) for number in dealing.numbers]
+        own = list(batch[rank::full_world])
+        assert taken == [own[first : first + micro] for first in range(0, len(own), micro)]
+
+
+def test_rank_that_has_no_micro_batch_left_goes_along():
+    batching = Batching(global_batch=16, micro_batch=2, full_world=4)
+
+    numbers = [Dealing(batching, rank, 3).numbers for rank in range(3)]
+
+    assert numbers == [(0, 3, 6), (1, 4, 7), (2, 5, None)]
 
 
 def test_order_of_an_epoch_can_be_given():
@@ -71,13 +90,3 @@ def test_position_after_the_epoch_is_refused():
 def test_set_smaller_than_a_global_batch_is_refused():
     with pytest.raises(ValueError, match="7 samples do not fill one global batch of 8"):
         GlobalOrder(7, 8, 0)
-
-
-def test_accumulation_follows_from_global_batch():
-    assert RankShare(0, 4, 2).accumulation(24) == 3
-
-
-@pytest.mark.parametrize("global_batch", [20, 4])
-def test_global_batch_that_ranks_cannot_share_is_refused(global_batch):
-    with pytest.raises(ValueError, match=f"{global_batch} is not a multiple of 4 ranks x micro-b"):
-        RankShare(0, 4, 2).accumulation(global_batch)

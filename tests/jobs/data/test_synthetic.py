@@ -15,7 +15,7 @@ from jobs.data.index import FOLDER
 from jobs.data.items import texts_of
 from jobs.data.shapes import RGB, STEP_XY, draw
 from jobs.data.synthetic import encode, main, make_set
-from jobs.data.transform import IMAGENET_MEAN, IMAGENET_STD, to_tensor
+from jobs.data.transform import to_pixels
 from jobs.data.video import Wish, read_clip
 from jobs.data.world import scenes, vocabulary, words
 
@@ -26,8 +26,8 @@ TEST_FILES = ("test_direction", "test_colour", "test_shape")
 
 def see(path):
     """Colour and direction as they show in 4 frames of 32 x 32 pixels, by plain arithmetic."""
-    video = to_tensor(read_clip(path, Wish(4)).frames_THWC, 32).permute(0, 2, 3, 1).numpy()
-    pixels = 255 * (video * np.array(IMAGENET_STD) + np.array(IMAGENET_MEAN))
+    video = to_pixels(read_clip(path, Wish(4)).frames_THWC, 32).permute(0, 2, 3, 1)
+    pixels = video.numpy().astype(float)
     weight = np.ptp(pixels, axis=-1) > 90
     colour = np.median(pixels[weight], axis=0)
     named = min(RGB, key=lambda name: np.abs(colour - RGB[name]).sum())

@@ -3,13 +3,11 @@ import pytest
 import torch
 
 from jobs.data.transform import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Augmentation,
     GeneratorUniform,
     crop_box,
     resized,
-    to_tensor,
+    to_pixels,
 )
 
 
@@ -27,15 +25,35 @@ def seeded(seed):
 def augmented(video, size_px, seed, *, min_scale=0.5, flip=False):
     height, width = video.shape[1:3]
     drawn = Augmentation.draw(height, width, seeded(seed), min_scale=min_scale, flip=flip)
-    return to_tensor(video, size_px, drawn)
+    return to_pixels(video, size_px, drawn)
 
 
-def test_clip_for_test_is_the_whole_picture_normalised():
-    video = to_tensor(np.full((3, 40, 60, 3), 255, np.uint8), 16)
+def test_clip_for_test_is_the_whole_picture_in_grey_levels():
+    video = to_pixels(picture_half_white(3), 16)
 
-    white = [(1 - mean) / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
-    expected = torch.tensor(white).view(1, 3, 1, 1).expand(3, 3, 16, 16)
-    torch.testing.assert_close(video, expected)
+    assert (video.shape, video.dtype) == ((3, 3, 16, 16), torch.uint8)
+    assert video[..., :4].unique().tolist() == [0]
+    assert video[..., -4:].unique().tolist() == [255]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clip_written_into_its_place_is_the_one_that_is_given_else(seed):
+    frames = np.random.default_rng(seed).integers(0, 256, (2, 40, 60, 3), np.uint8)
+    drawn = Augmentation.draw(40, 60, seeded(seed), min_scale=0.5, flip=True)
+    room = torch.zeros(3, 2, 3, 16, 16, dtype=torch.uint8)
+
+    written = to_pixels(frames, 16, drawn, room[1])
+
+    assert written.data_ptr() == room[1].data_ptr()
+    assert torch.equal(room[1], to_pixels(frames, 16, drawn))
+    assert not room[[0, 2]].any()
+
+
+def test_clip_of_one_frame_is_not_repeated_to_fill_a_place_for_more():
+    room = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+
+    with pytest.raises(ValueError, match=r"\(1, 3, 16, 16\) has no place in \(2, 3, 16, 16\)"):
+        to_pixels(picture_half_white(1), 16, out=room)
 
 
 def test_all_frames_of_a_clip_are_cut_alike():
@@ -77,7 +95,7 @@ def test_flip_off_never_mirrors_and_changes_nothing_else():
         may = augmented(picture_half_white(), 16, seed, flip=True)
 
         assert plain[0, 0, 8, 0] <= plain[0, 0, 8, -1]
-        assert torch.allclose(may, plain) or torch.allclose(may, plain.flip(-1), atol=1e-5)
+        assert torch.equal(may, plain) or torch.equal(may, plain.flip(-1))
 
 
 def test_clip_is_the_same_for_the_same_generator_state_only():

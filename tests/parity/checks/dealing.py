@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from jobs.data.sampler import GlobalOrder, RankShare
+from jobs.contract.batching import Batching
+from jobs.data.sampler import Dealing, GlobalOrder
 from tests.parity.findings import Finding, same
 from tests.parity.vectors import Vector
 
@@ -46,13 +47,15 @@ def _check_case(case: dict[str, Any]) -> Iterator[Finding]:
     )
     yield same(f"{what}: batches", order.steps_per_epoch, case["batches_per_rank"])
     rest = permutation[order.steps_per_epoch * order.global_batch :].tolist()
+    batching = Batching(order.global_batch, case["batch"], case["world"])
     for rank in range(case["world"]):
-        share = RankShare(rank, case["world"], case["batch"])
+        dealing = Dealing(batching, rank, case["world"])
         taken = [
             index
             for position in range(order.steps_per_epoch)
-            for index in share.take(order.batch(case["epoch"], position))
+            for number in dealing.numbers
+            for index in dealing.samples(order.batch(case["epoch"], position), number)
         ]
-        indices = [*taken, *share.take(rest)]
+        indices = [*taken, *rest[rank :: case["world"]]]
         yield same(f"{what}: samples of rank {rank}", len(indices), case["samples_per_rank"])
         yield same(f"{what}: rank {rank}", indices, case["indices_rank"][str(rank)])

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from jobs.data.transform import Augmentation, resized, to_tensor
+from jobs.data.transform import Augmentation, resized, to_pixels
+from model.pixels import normalised
 from tests.parity.checks.crops import TorchDraws
 from tests.parity.findings import Finding, compare, same
 from tests.parity.vectors import Vector
@@ -45,7 +46,7 @@ def _check_case(
     yield same(f"{what} crop and flip", drawn, replace(box, mirrored=case["hflip"]))
     yield compare(what, resized(frames, config["image_res"], box), want, grey_levels)
     channels_last = frames.permute(0, 2, 3, 1).numpy()
-    final = to_tensor(channels_last, config["image_res"], drawn)
+    final = normalised(to_pixels(channels_last, config["image_res"], drawn))
     yield compare(f"{what} mean", float(final.mean()), case["final_mean"], ROUNDING)
     total, want_total = float(final.abs().sum()), case["final_sum_abs"]
     yield compare(f"{what} sum", total, want_total, ROUNDING * want_total)
