@@ -8,6 +8,7 @@ the run stops as if it were preempted (exit 75), and says so. A zombie saves not
 
 import time
 from collections.abc import Mapping
+from statistics import mean
 from typing import Any, NamedTuple
 
 import deepspeed
@@ -75,6 +76,7 @@ class Keeper:
         self._failures = 0
         self._retry_at: float | None = None
         self._losses: list[float] = []
+        self._saved_losses: list[float] = []
 
     def resume(self) -> Progress:
         """Goes back to the newest valid checkpoint; the start where there is none.
@@ -114,9 +116,11 @@ class Keeper:
         now = time.monotonic()
         is_free = self._saver.is_idle or self._saver.is_done
         is_ripe = self._retry_at is None or now >= self._retry_at
+        # It is kept for being an epoch's end: the steps after it will not do.
+        ends_epoch = self._rules.keep_epochs and progress.batch == 0
         return Wishes(
             collect=int(self._saver.is_done),
-            save=int(is_free and is_ripe and self._is_due(progress, now)),
+            save=int((is_free or ends_epoch) and is_ripe and self._is_due(progress, now)),
             give_up=int(self._failures > 0 and now - self._safe_at > self._rules.max_unsaved),
         )
 
@@ -125,7 +129,10 @@ class Keeper:
             return False
         # A fixed number of steps may take longer than may be lost; half of it leaves time to try.
         is_late = now - self._safe_at > self._rules.max_unsaved / 2
-        return is_late or self._failures > 0 or self._timer.is_due(progress, now)
+        is_due = self._timer.is_due(progress, now)
+        if (choice := self._timer.news()) is not None:
+            self._job.tell("save_interval", **vars(choice))
+        return is_late or self._failures > 0 or is_due
 
     def act(self, wishes: Wishes, progress: Progress) -> None:
         """Does what all ranks have agreed on; all call it together.
@@ -134,7 +141,7 @@ class Keeper:
             RefusedError: A newer submission or attempt took over.
             StoppedError: Nothing can be saved, and too much would be lost (exit 75).
         """
-        if wishes.collect:
+        if wishes.collect or (wishes.save and not self._saver.is_idle):
             self._collect()
         if wishes.give_up:
             self.stop(progress)
@@ -175,12 +182,13 @@ class Keeper:
         if taken_over is not None:
             raise RefusedError(f"{taken_over}; step {progress.step} is not saved", fault="fenced")
         self._begun_at = time.monotonic()
+        self._saved_losses, self._losses = self._losses, []
         weights = {**self._carried, **weights_to_keep(self._engine.module)} if final else None
         self._saver.begin(
             Snapshot(
                 progress=progress,
                 parent=self._parent,
-                loss=sum(self._losses) / len(self._losses) if self._losses else None,
+                loss=mean(self._saved_losses) if self._saved_losses else None,
                 ends_epoch=progress.batch == 0 and progress.epoch > 0,
                 final=final,
             ),
@@ -199,7 +207,6 @@ class Keeper:
         self._failures, self._retry_at = 0, None
         self._parent, self._safe = str(saved.path), (step, final)
         self._safe_at = self._begun_at
-        self._losses.clear()
         self._timer.saved(saved.held_s, saved.save_s)
         self._job.tell(
             "checkpoint",
@@ -210,13 +217,12 @@ class Keeper:
             held_s=saved.held_s,
             final=final,
         )
-        if (choice := self._timer.news()) is not None:
-            self._job.tell("save_interval", **vars(choice))
 
     def _failed(self, saved: Saved) -> None:
         """The run goes on with the checkpoint that it has, and tries again later."""
         wait_s = min(RETRY_S * 2**self._failures, LONGEST_RETRY_S, self._rules.max_unsaved / 4)
         self._failures += 1
+        self._losses = self._saved_losses + self._losses
         self._retry_at = time.monotonic() + wait_s
         step = saved.snapshot.progress.step
         self._job.tell("save_failed", step=step, error=saved.error, retry_s=wait_s)

@@ -7,6 +7,7 @@ two ranks reading a shared disk at two moments might not see the same.
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch.distributed as dist
@@ -44,7 +45,7 @@ def find_resume_point(folder: StageFolder) -> Found:
         if manifest is not None and not wrong:
             return Found((path, manifest), tuple(bad), before)
         reason = "; ".join(wrong[:_REASONS_SHOWN])
-        bad.append((on_rank_0(lambda path=path, reason=reason: _set_aside(path, reason)), reason))
+        bad.append((on_rank_0(partial(_set_aside, path, reason)), reason))
     return Found(None, tuple(bad), before)
 
 

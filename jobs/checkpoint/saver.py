@@ -114,6 +114,7 @@ class Saver:
     def __init__(self, job: Job, state: EngineState, rules: Checkpointing) -> None:
         self._job, self._state, self._rules = job, state, rules
         self._memory = HostBuffer()
+        self._memory.reserve(state.size)
         self._group = dist.new_group(backend="gloo", timeout=_PATIENCE)
         self._thread: threading.Thread | None = None
         self._saved: Saved | None = None

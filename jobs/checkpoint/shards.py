@@ -11,7 +11,9 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -49,7 +51,7 @@ class HostBuffer:
         """
         # The widest first: each then begins at a multiple of its width.
         ordered = sorted(pieces, key=lambda piece: -piece.tensor.element_size())
-        self._reserve(sum(piece.tensor.nbytes for piece in ordered))
+        self.reserve(sum(piece.tensor.nbytes for piece in ordered))
         found: dict[str, Tensor] = {}
         begin = 0
         for piece in ordered:
@@ -62,12 +64,12 @@ class HostBuffer:
             torch.cuda.current_stream().synchronize()
         return found
 
-    def _reserve(self, size: int) -> None:
+    def reserve(self, size: int) -> None:
+        """Takes memory for so many bytes, each page of it, so that no save waits for that."""
         if self._memory.numel() < size:
             self._memory = torch.empty(0, dtype=torch.uint8)  # not both at a time
             pinned = torch.cuda.is_available()
-            # Written to once, so that the first save does not wait for each page.
-            self._memory = torch.zeros(size, dtype=torch.uint8, pin_memory=pinned)
+            self._memory = torch.empty(size, dtype=torch.uint8, pin_memory=pinned).fill_(0)
 
 
 def write_digested(
@@ -87,7 +89,8 @@ def write_digested(
     header = _header(ordered, {"format": "pt", **(metadata or {})})
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
-        for chunk in (header, *_chunks(tensor for _, tensor in ordered)):
+        parts: Iterable[bytes | memoryview] = _chunks(tensor for _, tensor in ordered)
+        for chunk in chain([header], parts):
             digest.update(chunk)
             file.write(chunk)
             size += len(chunk)
@@ -116,7 +119,7 @@ def _chunks(tensors: Iterable[Tensor]) -> Iterator[memoryview]:
     for tensor in tensors:
         if tensor.numel():
             flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
-            view = memoryview(flat.numpy())
+            view: memoryview = flat.numpy().data
             for begin in range(0, len(view), _CHUNK_BYTES):
                 yield view[begin : begin + _CHUNK_BYTES]
 
@@ -143,7 +146,7 @@ class Shards:
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._stored: dict[tuple[str, str], list[_Stored]] = {}
-        self._open = {}
+        self._open: dict[Path, Any] = {}
         for path in files:
             try:
                 self._open[path] = safe_open(path, framework="pt")

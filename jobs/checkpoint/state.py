@@ -16,6 +16,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 WEIGHT = "weight"
+_MOMENTS = 2
+"""Of AdamW, each as large as the masters."""
 _SCALER_FIELDS = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
 
 
@@ -111,6 +113,12 @@ class EngineState:
             return self.pieces()
         rank, ranks = dist.get_rank(), dist.get_world_size()
         return [part for piece in self.pieces() if (part := _share(piece, rank, ranks))]
+
+    @property
+    def size(self) -> int:
+        """Bytes that this rank saves once there are moments."""
+        masters = [piece for piece in self.own_pieces() if piece.kind == WEIGHT]
+        return (1 + _MOMENTS) * sum(piece.tensor.nbytes for piece in masters)
 
     def updates(self) -> dict[str, float]:
         """How often the optimizer has updated each parameter that lies on this rank."""

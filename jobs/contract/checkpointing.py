@@ -21,7 +21,7 @@ class Checkpointing(Strict):
         keep_epochs: And the one at the end of each epoch, which is saved for it.
         keep_best: And the one with the lowest training loss since the save before it.
         max_unsaved: While nothing can be saved the run goes on, but stops (exit 75) before
-            longer work than this is unsaved.
+            longer work than this is unsaved. When half of it is, it is saved in any case.
     """
 
     every: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"

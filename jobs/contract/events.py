@@ -4,8 +4,19 @@ Kinds and their fields beside `at` (Unix seconds) and `kind`:
 
 - begin: hosts, world_size; the process is there, its slow imports are still to come
 - started: resume_step, total_steps, epochs; the first step comes next
-- step: step, epoch, loss, lr, grad_norm (before clipping), step_s, data_s, samples_seen,
-  loss_scale (in fp16)
+- first_step: step, start_s (seconds from the process's beginning to the end of its first step),
+  parts (the same by part, in order; `jobs.startup` has the words)
+- step: step, epoch, samples_seen, lr, loss_scale (in fp16), skipped (steps so far), memory_gb (the
+  most that rank 0's GPU ever held, else what its process holds); means since the last `step`: loss
+  (of all ranks), grad_norm (before clipping), step_s (rank 0's, with its wait for data), data_s (a
+  rank's wait for data, mean of all); by the wall-clock since then, saving and all included:
+  data_share (of a rank's time, waiting for data), clips_per_s, tokens_per_s (of text, without
+  padding; both over all ranks), mfu (floating-point operations that the model needs, by those
+  that the GPUs could do; only where both are known)
+- stragglers: step, median_s, lagging (ranks whose own time is over 1.2 medians), slowest (the
+  slowest eight of them: rank, host, own_s, forward_s, data_s, ratio); own time is waiting for own
+  data and the own forward pass, a mean step; nothing that waits for other ranks
+- no_tensorboard: message; from here on this attempt draws no curves
 - skipped: step, why (loss, gradient, no_clips), in_a_row, total; a step without an update
 - checkpoint: step, path, bytes, save_s, final
 - bad_checkpoint: path, reason; passed over when looking for the one to resume from
@@ -92,7 +103,8 @@ class AttemptStory:
         total_steps: Steps of the stage.
         epoch: Of the last step told.
         loss: Of the last step told.
-        step_s: Seconds of the last step told.
+        step_s: Seconds of a step, by the last one told.
+        start_s: Seconds from the beginning of the process to the end of its first step.
         saved_step: Step of its newest checkpoint.
         save_s: Seconds that one took.
         outcome: done, stopped, failed or refused.
@@ -121,6 +133,7 @@ class AttemptStory:
     epoch: int | None = None
     loss: float | None = None
     step_s: float | None = None
+    start_s: float | None = None
     saved_step: int | None = None
     save_s: float | None = None
     outcome: str | None = None
@@ -197,6 +210,10 @@ def _started(event: Event) -> dict[str, Any]:
     }
 
 
+def _first_step(event: Event) -> dict[str, Any]:
+    return {"last_step": event.fields.get("step"), "start_s": event.fields.get("start_s")}
+
+
 def _step(event: Event) -> dict[str, Any]:
     kept = ("epoch", "loss", "step_s")
     return {"last_step": event.fields.get("step")} | {key: event.fields.get(key) for key in kept}
@@ -238,6 +255,7 @@ def _requeue_failed(event: Event) -> dict[str, Any]:
 _TELLERS = {
     "begin": _begin,
     "started": _started,
+    "first_step": _first_step,
     "step": _step,
     "skipped": _skipped,
     "checkpoint": _checkpoint,

@@ -1,0 +1,91 @@
+"""What notice Slurm gives before it takes the nodes away. Parsing is pure.
+
+Sources: `PreemptMode`, `PreemptType`, `GraceTime` and `KillWait` of slurm.conf(5).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from launcher.cluster.base import NoAnswer
+
+CONFIG = ("scontrol", "show", "config")
+PARTITIONS = ("scontrol", "show", "partition", "-o")
+_ENDS_JOBS = ("REQUEUE", "CANCEL")
+"""Modes by which a job loses its nodes; the others let it go on where it was."""
+_SETTING = re.compile(r"^(\w+)\s*= (.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a partition does to a job whose nodes it wants back.
+
+    Attributes:
+        partition: Its name.
+        preempts: Jobs in it can lose their nodes to others.
+        grace_s: Seconds from SIGTERM until a preempted job is ended; None: its QOS says, which is
+            not looked up.
+        kill_wait_s: Seconds from the end of the grace, or of the time limit, to SIGKILL.
+    """
+
+    partition: str
+    preempts: bool
+    grace_s: float | None
+    kill_wait_s: float
+
+
+def read_notice(
+    ask: Callable[[list[str]], str | NoAnswer], partition: str | None
+) -> Notice | NoAnswer:
+    """Asks Slurm about a partition, the default one without a name: two questions.
+
+    Args:
+        ask: Runs a program of Slurm's and gives what it prints.
+        partition: Its name.
+    """
+    config = ask(list(CONFIG))
+    if isinstance(config, NoAnswer):
+        return config
+    partitions = ask(list(PARTITIONS))
+    if isinstance(partitions, NoAnswer):
+        return partitions
+    return parse_notice(config, partitions, partition)
+
+
+def parse_notice(config: str, partitions: str, partition: str | None) -> Notice | NoAnswer:
+    """The notice by what `CONFIG` and `PARTITIONS` print; what cannot be read is no answer."""
+    settings = {name: value.strip() for name, value in _SETTING.findall(config)}
+    kind, kill_wait_s = settings.get("PreemptType"), _seconds(settings.get("KillWait", ""))
+    found = next((f for f in map(_fields, partitions.splitlines()) if _is(f, partition)), None)
+    if kind is None or kill_wait_s is None:
+        return NoAnswer("scontrol show config: no PreemptType and KillWait in what it printed")
+    if found is None:
+        name = "a default partition" if partition is None else f"partition {partition}"
+        return NoAnswer(f"scontrol show partition: {name} is not among them")
+    name = found["PartitionName"]
+    if kind == "preempt/none":
+        return Notice(name, preempts=False, grace_s=0.0, kill_wait_s=kill_wait_s)
+    modes = found.get("PreemptMode", settings.get("PreemptMode", "")).split(",")
+    if kind == "preempt/qos":
+        return Notice(name, preempts=True, grace_s=None, kill_wait_s=kill_wait_s)
+    grace_s = _seconds(found.get("GraceTime", ""))
+    if grace_s is None:
+        return NoAnswer(f"scontrol show partition: no GraceTime in what it printed of {name}")
+    preempts = any(mode in _ENDS_JOBS for mode in modes)
+    return Notice(name, preempts=preempts, grace_s=grace_s, kill_wait_s=kill_wait_s)
+
+
+def _fields(line: str) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in line.split() if "=" in word)
+
+
+def _is(fields: dict[str, str], partition: str | None) -> bool:
+    if partition is None:
+        return fields.get("Default") == "YES"
+    return fields.get("PartitionName") == partition
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds of `30` or `30 sec`; None where it is neither."""
+    number = text.removesuffix("sec").strip()
+    return float(number) if number.isdigit() else None
