@@ -7,7 +7,7 @@ the step could be read. Up to the first one a signal ends the process at once (`
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -38,16 +38,14 @@ def begin(job: Job) -> tuple[Train, ModelConfig]:
         What to train, and the model's configuration.
 
     Raises:
-        RefusedError: The specification has no `train`, or a precision that this node has not.
+        RefusedError: The specification has no `train`, it wants a precision that this node has
+            not, or the stage cannot be trained on so many ranks.
     """
     recipe = _recipe_of(job)
     _check_precision(job, recipe)
-    if job.place.world_size > job.spec.full_world:
-        raise RefusedError(
-            f"stage {job.spec.stage}: {job.place.world_size} ranks run, but its specification "
-            f"knows {job.spec.nodes} nodes of {job.spec.tasks_per_node}"
-        )
+    _check_ranks(job, recipe)
     join(job.place)
+    job.clock.mark("join")
     torch.manual_seed(recipe.seed)
     return recipe, model_config(job.spec.model, recompute=recipe.recompute)
 
@@ -78,17 +76,20 @@ def train(
     batching = recipe.batching(job.spec.full_world)
     tell = partial(tell_bad_clips, job)
     feed = Feed(recipe, place, batching, image_size, collate, tell=tell)
+    job.clock.mark("data")
+    reporter = Reporter(job, recipe, module)
     engine = build_engine(module, recipe, batching, place.world_size)
+    job.clock.mark("engine")
     keeper = Keeper(job, engine, recipe.checkpoint, carried=carried)
     stepper = Stepper(engine, seed=recipe.seed, clip_norm=recipe.clip_norm)
     watch = StepWatch(job, recipe, feed.origins)
     progress = keeper.resume()
-    reporter = Reporter(job, recipe)
     reporter.started(progress, feed.schedule.total_steps, recipe.epochs)
     job.stop.stay()
     for batches in feed.steps(progress):
-        agreed = job.stop.agree(batches.readable, *keeper.wishes(progress))
-        readable, *wishes = agreed.counts
+        own = reporter.counts(batches)
+        agreed = job.stop.agree(batches.readable, *own, *keeper.wishes(progress))
+        readable, counts, wishes = _split(agreed.counts, len(own))
         if agreed.stop:
             reporter.finished()
             keeper.stop(progress)
@@ -105,16 +106,36 @@ def train(
         progress = feed.schedule.after(progress, feed.global_batch, skipped=bool(outcome.why))
         step_s = time.monotonic() - began
         keeper.stepped(outcome, step_s + batches.waited_s)
-        reporter.step(progress, outcome, lr=lr, step_s=step_s, batches=batches)
+        reporter.step(progress, outcome, lr=lr, step_s=step_s, batches=batches, counts=counts)
         watch.judge(progress, outcome, lr=lr)
     reporter.finished()
     keeper.finish(progress, final=True)
+
+
+def _split(sums: Sequence[int], own: int) -> tuple[int, Sequence[int], Sequence[int]]:
+    """The micro-batches that were readable, what the reporter shared, what the keeper wishes."""
+    return sums[0], sums[1 : 1 + own], sums[1 + own :]
 
 
 def _recipe_of(job: Job) -> Train:
     if job.spec.train is None:
         raise RefusedError(f"stage {job.spec.stage}: its specification has no `train`")
     return job.spec.train
+
+
+def _check_ranks(job: Job, recipe: Train) -> None:
+    ranks, full = job.place.world_size, job.spec.full_world
+    if ranks > full:
+        raise RefusedError(
+            f"stage {job.spec.stage}: {ranks} ranks run, but its specification knows "
+            f"{job.spec.nodes} nodes of {job.spec.tasks_per_node}"
+        )
+    if ranks < full and recipe.entry == "stage1":
+        raise RefusedError(
+            f"stage {job.spec.stage}: {ranks} of {full} ranks run; stage 1 contrasts the clips of "
+            "all ranks with each other, so fewer ranks would train something else. Give it a "
+            "fixed number of nodes"
+        )
 
 
 def _check_precision(job: Job, recipe: Train) -> None:

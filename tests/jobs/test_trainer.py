@@ -8,6 +8,9 @@ import torch
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import Train
 from jobs.engine import deepspeed_config, language_model_dtype
+from jobs.job import RefusedError
+from jobs.trainer import begin
+from tests.jobs.paper import paper_job
 from tests.jobs.running import run_stage
 
 MEASURED = 1e-6
@@ -122,3 +125,18 @@ def test_loss_scaling_is_the_references_until_it_is_set():
         "min_loss_scale": 1,
     }
     assert own == usual | {"initial_scale_power": 12, "loss_scale_window": 500}
+
+
+@pytest.mark.parametrize(
+    ("entry", "ranks", "words"),
+    [
+        ("stage1", 1, "1 of 2 ranks run; stage 1 contrasts the clips of all ranks"),
+        ("stage2", 3, "3 ranks run, but its specification knows 1 nodes of 2"),
+    ],
+)
+def test_stage_is_not_trained_on_ranks_that_change_it(tmp_path, entry, ranks, words):
+    train = {"entry": entry, "lr": 1e-4, "global_batch": 8, "data": [{"annotations": "a.json"}]}
+    job = paper_job(RunFolder(tmp_path), ranks=ranks, tasks_per_node=2, train=train)
+
+    with pytest.raises(RefusedError, match=words):
+        begin(job)

@@ -4,7 +4,6 @@ They count instead of training. `Sliced` needs no torch: the real fence, signals
 events and checkpoints. `Kept` saves through the real `jobs.keeper` as well.
 """
 
-import json
 import os
 import signal
 import sys
@@ -12,12 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import cloudpickle
 
-from jobs.checkpoint.store import aside_of, commit
 from jobs.checkpoint.store import aside_of, commit
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.manifest import Manifest, describe, newest_valid
@@ -124,10 +121,11 @@ class Kept(Sliced):
         import torch.distributed as dist  # noqa: PLC0415 - in the job only
 
         from jobs.keeper import Keeper  # noqa: PLC0415
+        from tests.jobs.checkpoint.small import SmallEngine  # noqa: PLC0415
 
         meet = job.folder.root / f"meet-{job.place.attempt}"
         dist.init_process_group("gloo", init_method=f"file://{meet}", rank=0, world_size=1)
-        keeper = Keeper(job, Engine(), Checkpointing(keep=100, every=1), carried={})
+        keeper = Keeper(job, SmallEngine(), Checkpointing(keep=100, every=1), carried={})
         progress = keeper.resume()
         job.tell("started", resume_step=progress.step, total_steps=self.steps)
         job.stop.stay()
@@ -144,28 +142,6 @@ class Kept(Sliced):
         keeper.finish(progress, final=progress.step == self.steps)
         if progress.step < self.steps:
             leave(end(job, "stopped", 75, "slice", step=progress.step))
-
-
-class Engine:
-    """What the keeper needs of DeepSpeed's engine, around one weight."""
-
-    def __init__(self) -> None:
-        import torch  # noqa: PLC0415
-
-        self.module = torch.nn.Linear(1, 1)
-        self.optimizer = torch.optim.AdamW(self.module.parameters())
-
-    def zero_optimization_stage(self) -> int:
-        """None of DeepSpeed's stages."""
-        return 0
-
-    def fp16_enabled(self) -> bool:
-        """There is no loss scale."""
-        return False
-
-    def load_checkpoint(self, root: str, *, tag: str, **_: object) -> tuple[str, object]:
-        """Reads it back."""
-        return root, json.loads((Path(root) / tag / "state").read_text())
 
 
 @dataclass(frozen=True)
