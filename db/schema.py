@@ -88,7 +88,8 @@ class StageRun(Base, kw_only=True):
     kind: Mapped[StageKind]
     needs: Mapped[list[str]]  # names of its parents
     state: Mapped[StageState]
-    nodes: Mapped[int]
+    nodes: Mapped[int]  # asked for; of a range the most
+    min_nodes: Mapped[int | None] = mapped_column(default=None)  # of a range the fewest
     gpus_per_node: Mapped[int]
     tasks_per_node: Mapped[int]
     total_steps: Mapped[int | None] = mapped_column(default=None)
@@ -183,6 +184,7 @@ class Attempt(Base, kw_only=True):
     steps_gained: Mapped[int | None] = mapped_column(default=None)
     steps_lost: Mapped[int | None] = mapped_column(default=None)
     nodes: Mapped[str | None] = mapped_column(default=None)
+    num_nodes: Mapped[int | None] = mapped_column(default=None)  # that it got
     exit_code: Mapped[int | None] = mapped_column(default=None)
     exit_kind: Mapped[str | None] = mapped_column(default=None)
     message: Mapped[str | None] = mapped_column(default=None)

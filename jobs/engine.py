@@ -10,6 +10,7 @@ from jobs.contract.batching import Batching
 from jobs.contract.spec import Train
 from jobs.optimizer import build_optimizer
 from jobs.stability import LOWEST_LOSS_SCALE
+from jobs.startup import import_without_inductor
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -52,6 +53,7 @@ def deepspeed_config(recipe: Train, batching: Batching, world_size: int) -> dict
 
 def build_engine(module: nn.Module, recipe: Train, batching: Batching, world_size: int) -> Any:  # noqa: ANN401 - DeepSpeed is untyped
     """DeepSpeed's engine, with no step made yet and a learning rate of 0; all ranks call it."""
+    import_without_inductor("deepspeed.runtime.zero.muon.original_muon")
     optimizer = build_optimizer(module, recipe)
     for group in optimizer.param_groups:
         group["lr"] = 0.0

@@ -10,6 +10,7 @@ from jobs.contract.spec import StageSpec
 from jobs.contract.task import StageTask
 from jobs.distributed import Place
 from jobs.faults import DETERMINISTIC
+from jobs.startup import Clock
 from jobs.stop import StopFlag
 
 
@@ -68,6 +69,7 @@ class Job:
         stop: Whether the job was asked to stop.
         events: Where rank 0 tells what happens; other ranks hold None.
         reached: How far it has come; the stage's program keeps it.
+        clock: Where the seconds of the start go.
     """
 
     task: StageTask
@@ -77,6 +79,7 @@ class Job:
     stop: StopFlag
     events: EventWriter | None
     reached: Reached = field(default_factory=Reached)
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def folder(self) -> StageFolder:

@@ -16,7 +16,9 @@ def run(job: Job) -> None:
     module = VideoChat(
         config, stage=2, freeze=recipe.freeze, dtype=language_model_dtype(recipe.precision)
     )
+    job.clock.mark("model")
     carried = initialise(module, job.required_weights(), stage=2)
+    job.clock.mark("weights")
     chat = Chat(
         chat_tokenizer(job.spec.model),
         TEMPLATES[config.template],

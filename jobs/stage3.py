@@ -17,7 +17,9 @@ def run(job: Job) -> None:
     module = VideoChat(
         config, stage=3, freeze=recipe.freeze, dtype=language_model_dtype(recipe.precision)
     )
+    job.clock.mark("model")
     initialise(module, job.required_weights(), stage=3)
+    job.clock.mark("weights")
     batches = conversation_batches(
         job,
         config,

@@ -76,8 +76,11 @@ def _run_stage(job: Job, program: Program | None) -> int:
     if program is not None or job.spec.train is not None or job.spec.evaluate is not None:
         job.stop.leave_early_with(lambda: leave_early(job))
     try:
+        job.clock.mark("launch")
         _check_allowed(job)
-        (program or _program(job.spec))(job)
+        run = program or _program(job.spec)
+        job.clock.mark("imports")
+        run(job)
     except StoppedError as stopped:
         return end_stopped(job, stopped)
     except RefusedError as refused:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from db.schema import Attempt
+from db.schema import Attempt, StageRun
 from db.states import DONE_STATES, StageState
 from launcher.cluster.base import Cluster
 from launcher.cluster.reasons import in_words
@@ -11,6 +11,7 @@ from launcher.cluster.states import Meaning
 from launcher.reconcile.history import merged
 from launcher.reconcile.judge import Judged
 from launcher.reconcile.policy import Action
+from launcher.view import nodes_in_words
 
 _NEXT = {
     Action.NOTHING: "nothing has to be done",
@@ -67,8 +68,16 @@ def _queue(judged: Judged) -> str:
     if queued is None:
         return f"job {facts.slurm_id} is not in the queue" if facts.slurm_id else "it has no job"
     if queued.meaning is Meaning.RUNNING:
-        return f"job {facts.slurm_id} runs ({queued.word})"
+        return f"job {facts.slurm_id} runs ({queued.word}){_on_nodes(facts.stage, facts.attempts)}"
     return f"job {facts.slurm_id} waits: {in_words(queued.reason) or queued.word}"
+
+
+def _on_nodes(stage: StageRun, attempts: Sequence[Attempt]) -> str:
+    """On how many nodes of its range the last of these attempts ran; nothing without a range."""
+    got = attempts[-1].num_nodes if attempts else None
+    if stage.min_nodes is None or got is None:
+        return ""
+    return f" on {nodes_in_words(got, stage.min_nodes, stage.nodes)} nodes"
 
 
 def _start(judged: Judged, cluster: Cluster) -> str:
@@ -94,7 +103,8 @@ def _last(judged: Judged) -> str:
     gained = f"{last.steps_gained or 0} steps gained, {last.steps_lost or 0} lost"
     ran = f"after {(last.wall_clock_s or 0.0) / 60:.1f} min"
     why = ": ".join(told) or "it ended well"
-    return f"number {len(ended)}, {why}, {ran}; {gained}; by {_evidence(last)}"
+    where = _on_nodes(judged.facts.stage, [last])
+    return f"number {len(ended)}, {why}, {ran}{where}; {gained}; by {_evidence(last)}"
 
 
 def _evidence(last: Attempt) -> str:

@@ -8,6 +8,28 @@ HOUR_S = 3600
 
 
 @dataclass(frozen=True)
+class Share:
+    """What a stage takes on so many nodes.
+
+    Attributes:
+        nodes: Nodes of the job.
+        ranks: Ranks on them.
+        rounds: Forward passes of each rank in a step; None: it does not train.
+        idle: Part of their time that the ranks go along without a micro-batch; None likewise.
+        wall_s: Expected wall-clock; None where the pipeline does not say, or another program
+            makes of the nodes what it can.
+        gpu_hours: Expected GPU time, None likewise.
+    """
+
+    nodes: int
+    ranks: int
+    rounds: int | None
+    idle: float | None
+    wall_s: float | None
+    gpu_hours: float | None
+
+
+@dataclass(frozen=True)
 class PlannedStage:
     """One stage of a plan.
 
@@ -19,6 +41,8 @@ class PlannedStage:
         gpu_hours: Expected GPU time, None likewise.
         end_s: Expected end, counted from the start of the first stage; a stage that
             nothing is known of counts as nothing.
+        shares: What it takes on each number of nodes that it may get, the most first; empty:
+            there is one number only.
     """
 
     stage: Stage
@@ -27,6 +51,7 @@ class PlannedStage:
     wall_s: float | None
     gpu_hours: float | None
     end_s: float
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,16 +87,20 @@ def make_plan(pipeline: Pipeline) -> Plan:
 
 def _planned(stage: Stage, before: dict[str, PlannedStage]) -> PlannedStage:
     wall_s = _wall_s(stage)
-    gpus = stage.cluster.nodes * stage.cluster.gpus_per_node
     start_s = max((before[parent].end_s for parent in stage.needs), default=0.0)
     return PlannedStage(
         stage=stage,
         parents=stage.needs,
         job_parents=tuple(name for name in stage.needs if before[name].stage.kind != "reuse"),
         wall_s=wall_s,
-        gpu_hours=None if wall_s is None else wall_s * gpus / HOUR_S,
+        gpu_hours=_gpu_hours(stage, stage.cluster.max_nodes, wall_s),
         end_s=start_s + (wall_s or 0.0),
+        shares=_shares(stage, wall_s) if stage.cluster.is_elastic else (),
     )
+
+
+def _gpu_hours(stage: Stage, nodes: int, wall_s: float | None) -> float | None:
+    return None if wall_s is None else wall_s * nodes * stage.cluster.gpus_per_node / HOUR_S
 
 
 def _wall_s(stage: Stage) -> float | None:
@@ -81,3 +110,26 @@ def _wall_s(stage: Stage) -> float | None:
     if stage.expect_epoch_s is not None and stage.train is not None:
         return stage.expect_epoch_s * stage.train.epochs
     return stage.expect_s
+
+
+def _shares(stage: Stage, full_wall_s: float | None) -> tuple[Share, ...]:
+    """What the stage takes on each number of nodes, if it takes `full_wall_s` on the most."""
+    cluster = stage.cluster
+    return tuple(
+        _share(stage, nodes, full_wall_s)
+        for nodes in range(cluster.max_nodes, cluster.min_nodes - 1, -1)
+    )
+
+
+def _share(stage: Stage, nodes: int, full_wall_s: float | None) -> Share:
+    ranks, full_world = nodes * stage.cluster.tasks, stage.cluster.world_size
+    rounds = idle = slower = None
+    if stage.train is not None:
+        batching = stage.train.batching(full_world)
+        rounds = batching.rounds(ranks)
+        idle = 1 - batching.micro_batches / (rounds * ranks)
+        slower = rounds / batching.rounds(full_world)
+    elif stage.evaluate is not None:
+        slower = full_world / ranks
+    wall_s = None if full_wall_s is None or slower is None else full_wall_s * slower
+    return Share(nodes, ranks, rounds, idle, wall_s, _gpu_hours(stage, nodes, wall_s))

@@ -47,6 +47,9 @@ class StageView:
         state: Its state.
         slurm_id: Its newest job.
         attempts: How often it has held an allocation.
+        nodes: Nodes that the last of them got.
+        min_nodes: The fewest that it may get; as many as the most where it has no range.
+        max_nodes: The most.
         step: Last optimizer step that was told.
         total_steps: Steps in all.
         steps_lost: Steps executed in vain, over all attempts.
@@ -66,6 +69,9 @@ class StageView:
     state: StageState
     slurm_id: str | None
     attempts: int
+    nodes: int | None
+    min_nodes: int
+    max_nodes: int
     step: int | None
     total_steps: int | None
     steps_lost: int
@@ -78,6 +84,12 @@ class StageView:
     epoch: int | None
     loss: float | None
     step_s: float | None
+
+
+def nodes_in_words(got: int | None, fewest: int, most: int) -> str:
+    """`4`, `2-4` before it has any, `3 of 2-4` afterwards."""
+    asked = str(most) if fewest == most else f"{fewest}-{most}"
+    return asked if got is None or fewest == most else f"{got} of {asked}"
 
 
 def view_stages(stages: Sequence[StageRun], learned: Mapping[str, Learned]) -> list[StageView]:
@@ -100,6 +112,9 @@ def _view(stage: StageRun, learned: Learned) -> StageView:
         state=stage.state,
         slurm_id=stage.submissions[-1].slurm_id if stage.submissions else None,
         attempts=sum(attempt.started_at is not None for attempt in attempts),
+        nodes=next((a.num_nodes for a in reversed(attempts) if a.num_nodes is not None), None),
+        min_nodes=stage.min_nodes or stage.nodes,
+        max_nodes=stage.nodes,
         step=step,
         total_steps=stage.total_steps,
         steps_lost=sum(attempt.steps_lost or 0 for attempt in attempts),

@@ -10,6 +10,7 @@ from launcher.cluster.states import is_live_in_queue
 from launcher.errors import ClusterError
 
 if TYPE_CHECKING:  # `status` handles jobs and must not pay for reading pipelines
+    from launcher.cluster.notice import Notice
     from launcher.pipeline import ClusterSettings
 
 
@@ -64,6 +65,7 @@ class JobRow:
         word: The state in Slurm's word, see `launcher.cluster.states`.
         reason: Why it waits, or who cancelled it.
         nodes: Slurm's node list.
+        num_nodes: How many nodes it got.
         queued_at: When it was submitted or requeued.
         started_at: When it got its allocation.
         ended_at: When it lost it.
@@ -79,6 +81,7 @@ class JobRow:
     word: str
     reason: str = ""
     nodes: str = ""
+    num_nodes: int | None = None
     queued_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
@@ -201,6 +204,12 @@ class Cluster(Protocol):
 
     def num_nodes(self, partition: str | None) -> int | None:
         """How many nodes a partition has, the default one without a name; None: not known."""
+
+    def notice(self, partition: str | None) -> "Notice | NoAnswer":
+        """What notice a partition gives before it takes nodes away, the default one without a name.
+
+        That is looked up in the site's configuration, in two questions.
+        """
 
     def starts_at(self, slurm_id: str) -> float | None:
         """When a waiting job is expected to start, Unix seconds; None: nobody knows."""

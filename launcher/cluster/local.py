@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from launcher.cluster.base import JobRequest, JobRow, Rows, job_name
+from launcher.cluster.base import JobRequest, JobRow, NoAnswer, Rows, job_name
 from launcher.cluster.environment import changed
+from launcher.cluster.notice import Notice
 from launcher.cluster.states import WORD_OF_GONE, WORD_OF_RUNNING
 from launcher.errors import UsageError
 
@@ -108,6 +109,10 @@ class LocalCluster:
         """One: this machine."""
         return 1
 
+    def notice(self, partition: str | None) -> Notice | NoAnswer:  # noqa: ARG002 - there are none
+        """Nobody takes this machine away."""
+        return Notice("local", preempts=False, grace_s=0.0, kill_wait_s=0.0)
+
     def starts_at(self, slurm_id: str) -> float | None:  # noqa: ARG002 - none waits
         """None: no job waits here."""
         return None
@@ -121,7 +126,7 @@ class LocalCluster:
 
 
 def _check(request: JobRequest) -> None:
-    if request.settings.nodes > 1:
+    if request.settings.min_nodes > 1:
         raise UsageError(
             f"stage {request.stage}: cluster.nodes is {request.settings.nodes}, but the local "
             "backend is one machine; set cluster.nodes=1, or cluster.backend=slurm"
@@ -186,6 +191,7 @@ def _row(pid: int, folder: Path) -> JobRow:
         name=job_name(folder.parent.parent.name, folder.name),
         word=WORD_OF_RUNNING,
         nodes=os.uname().nodename,
+        num_nodes=1,
         queued_at=started_at,
         started_at=started_at,
         source="local",

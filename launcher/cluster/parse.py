@@ -4,7 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from launcher.cluster.base import JobRow
-from launcher.cluster.states import Meaning, is_live_in_queue, meaning, split_word
+from launcher.cluster.states import (
+    WORD_OF_ENDING,
+    Meaning,
+    is_live_in_queue,
+    meaning,
+    split_word,
+)
 
 SEPARATOR = "\x1f"
 """ASCII's unit separator: cannot be typed into a job's name."""
@@ -21,12 +27,13 @@ _QUEUE_WIDTHS = {
     "EndTime": 20,
     "exit_code": 12,
     "NodeList": 400,
+    "NumNodes": 10,
 }
 """squeue pads and cuts; without a width it cuts at 20."""
 
 # The separator is added by us for squeue; sacct has its own option for it.
 QUEUE_FORMAT = ",".join(f"{name}:{width}{SEPARATOR}" for name, width in _QUEUE_WIDTHS.items())
-HISTORY_FIELDS = "JobIDRaw,JobName,State,ExitCode,Submit,Eligible,Start,End,NodeList"
+HISTORY_FIELDS = "JobIDRaw,JobName,State,ExitCode,Submit,Eligible,Start,End,NodeList,NNodes"
 _NOTHING = ("", "N/A", "Unknown", "None", "None assigned", "(null)", "NONE")
 
 
@@ -47,9 +54,8 @@ def _queue_row(line: str) -> JobRow:
     fields = [field.strip() for field in line.split(SEPARATOR)]
     if len(fields) != len(_QUEUE_WIDTHS) + 1:
         raise ParseError(f"squeue printed {line!r}: expected {len(_QUEUE_WIDTHS)} fields")
-    slurm_id, name, word, reason, restarts, queued, eligible, started, ended, code, nodes, _ = (
-        fields
-    )
+    slurm_id, name, word, reason, restarts, queued, eligible, started, ended, code = fields[:10]
+    nodes, count = fields[10:12]
     # For a job that waits squeue tells when it *may* start; for one that runs, when it must end.
     waits = meaning(word) in (Meaning.PENDING, Meaning.HELD, Meaning.REQUEUED)
     live = is_live_in_queue(word)
@@ -62,6 +68,8 @@ def _queue_row(line: str) -> JobRow:
         word=word,
         reason="" if silent else reason,
         nodes="" if nodes in _NOTHING else nodes,
+        # Of a job that is ending squeue counts those that are not free again yet.
+        num_nodes=None if word == WORD_OF_ENDING else _num_nodes(nodes, count),
         queued_at=_queued_at(queued, eligible, int(restarts)),
         started_at=None if waits else _started_at(started, nodes),
         ended_at=None if live else _time(ended),
@@ -98,7 +106,7 @@ def _history_fields(line: str) -> list[str]:
 def _history_rows(lines: Iterable[list[str]]) -> Iterable[JobRow]:
     ordered = sorted(lines, key=lambda fields: _time(fields[6]) or float("inf"))
     for restart, fields in enumerate(ordered):
-        slurm_id, name, state, code, queued, eligible, started, ended, nodes = fields
+        slurm_id, name, state, code, queued, eligible, started, ended, nodes, count = fields
         _, cancelled_by = split_word(state)
         exit_code, _, killed_by = code.partition(":")
         yield JobRow(
@@ -108,6 +116,7 @@ def _history_rows(lines: Iterable[list[str]]) -> Iterable[JobRow]:
             word=state,
             reason=f"by user {cancelled_by}" if cancelled_by else "",
             nodes="" if nodes in _NOTHING else nodes,
+            num_nodes=_num_nodes(nodes, count),
             queued_at=_queued_at(queued, eligible, restart),
             started_at=_started_at(started, nodes),
             ended_at=_time(ended),
@@ -130,6 +139,11 @@ def _queued_at(submitted: str, eligible: str, restart: int) -> float | None:
 def _started_at(started: str, nodes: str) -> float | None:
     """When a job got its nodes; one that ended without any is said to have started at its end."""
     return None if nodes in _NOTHING else _time(started)
+
+
+def _num_nodes(nodes: str, count: str) -> int | None:
+    """How many nodes a job got; of one that waits the count says how many it wants."""
+    return None if nodes in _NOTHING else _number(count)
 
 
 def _time(text: str) -> float | None:

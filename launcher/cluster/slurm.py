@@ -12,6 +12,7 @@ from io import StringIO
 from launcher.cluster import parse
 from launcher.cluster.base import JobRequest, JobRow, NoAnswer, Rows, SubmitError
 from launcher.cluster.environment import changed
+from launcher.cluster.notice import Notice, read_notice
 from launcher.errors import ClusterError
 from launcher.identity import user_name
 
@@ -150,6 +151,10 @@ class SlurmCluster:
             if is_default or name.removesuffix("*") == partition:
                 return int(count)
         return None
+
+    def notice(self, partition: str | None) -> Notice | NoAnswer:
+        """What notice a partition gives before it takes nodes away."""
+        return read_notice(lambda command: _run(command, self._query_timeout_s), partition)
 
     def starts_at(self, slurm_id: str) -> float | None:
         """When Slurm expects to start a job."""

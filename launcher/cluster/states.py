@@ -42,6 +42,7 @@ class Ending(StrEnum):
 
 WORD_OF_RUNNING = "RUNNING"
 WORD_OF_REQUEUED = "REQUEUED"
+WORD_OF_ENDING = "COMPLETING"
 WORD_OF_GONE = "GONE"
 """Not Slurm's: what the local cluster says of a job whose processes have ended."""
 
@@ -53,7 +54,7 @@ WORDS = {
     "RESV_DEL_HOLD": Meaning.HELD,
     "SPECIAL_EXIT": Meaning.HELD,
     "RUNNING": Meaning.RUNNING,
-    "COMPLETING": Meaning.RUNNING,
+    WORD_OF_ENDING: Meaning.RUNNING,
     "EXPEDITING": Meaning.RUNNING,
     "POWER_UP_NODE": Meaning.RUNNING,
     "RESIZING": Meaning.RUNNING,

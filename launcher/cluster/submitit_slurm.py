@@ -62,8 +62,8 @@ def _parameters(request: JobRequest, pickle: Path) -> dict[str, Any]:
     srun = [f"--wait={STRAGGLER_S}"] + ([f"--cpus-per-task={cpus}"] if cpus else [])
     wanted = {
         "job_name": request.name,
-        "nodes": settings.nodes,
-        "ntasks_per_node": settings.tasks,
+        "nodes": settings.max_nodes,
+        "ntasks_per_node": None if settings.is_elastic else settings.tasks,
         "gpus_per_node": settings.gpus_per_node or None,
         "cpus_per_task": cpus,
         "mem": f"{math.ceil(settings.mem_gb * 1024)}M" if settings.mem_gb else None,
@@ -101,12 +101,26 @@ def _cpus_per_task(settings: ClusterSettings) -> int | None:
 def _setup(request: JobRequest, pickle: Path) -> list[str]:
     code, folder = shlex.quote(str(request.code)), shlex.quote(str(pickle.parent))
     return [
+        *_rank_count(request.settings),
         *request.settings.setup,
         # The code snapshot wins over the current folder and over an installed version.
         f"export PYTHONPATH={code}${{PYTHONPATH:+:$PYTHONPATH}}",
         "export PYTHONSAFEPATH=1",
         f"cp -n {folder}/{pickle.name} {folder}/${{SLURM_JOB_ID}}_submitted.pkl",
     ]
+
+
+def _rank_count(settings: ClusterSettings) -> list[str]:
+    """Tells srun, in a job whose nodes are counted only when it starts, how many ranks there are.
+
+    sbatch must not be told: with --ntasks-per-node Slurm (22.05) fixes the number of all ranks at
+    the first start, and a job that is requeued waits for as many nodes as it had then.
+    """
+    if not settings.is_elastic:
+        return []
+    each = settings.tasks
+    count = f"SLURM_NTASKS=$((SLURM_JOB_NUM_NODES * {each}))"
+    return [f"export SLURM_NTASKS_PER_NODE={each} {count}"]
 
 
 def _further(request: JobRequest) -> dict[str, str | int | bool]:
@@ -116,7 +130,14 @@ def _further(request: JobRequest) -> dict[str, str | int | bool]:
         # A child whose parent failed stays: the pass ties it to the parent's next job.
         "kill-on-invalid-dep": "no",
     }
-    if request.settings.reservation:
-        ours["reservation"] = request.settings.reservation
-    theirs = {name.replace("_", "-"): value for name, value in request.settings.sbatch.items()}
+    settings = request.settings
+    if settings.is_elastic:
+        # submitit counts with `nodes`. The cores of a node's ranks come without naming the ranks.
+        ours |= {
+            "nodes": settings.nodes,
+            "mincpus": settings.tasks * (_cpus_per_task(settings) or 1),
+        }
+    if settings.reservation:
+        ours["reservation"] = settings.reservation
+    theirs = {name.replace("_", "-"): value for name, value in settings.sbatch.items()}
     return {name: value for name, value in (ours | theirs).items() if value is not False}

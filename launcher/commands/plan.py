@@ -2,11 +2,14 @@
 
 import argparse
 
+from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_pipeline_arguments
 from launcher.findings import findings
+from launcher.grace import preflight
 from launcher.pipeline import load_pipeline
 from launcher.plan import make_plan
 from launcher.show.console import open_screen
+from launcher.show.grace import tell_preflight
 from launcher.show.plan import plan_json, show_plan
 
 DESCRIPTION = """\
@@ -15,7 +18,8 @@ DESCRIPTION = """\
 
 Shows the stages in order, with their nodes, GPUs, expected wall-clock and GPU-hours.
 What would keep it from being submitted is listed below: files that are missing, and weights to
-reuse that do not fit the model.
+reuse that do not fit the model. Told as warnings: where a job that is told to stop would not get
+the time to save.
 """
 
 
@@ -35,4 +39,5 @@ def run(args: argparse.Namespace) -> int:
         screen.json(plan_json(pipeline, plan, found))
     else:
         show_plan(screen, pipeline, plan, found)
+    tell_preflight(screen, preflight(pipeline, open_cluster))
     return 0

@@ -12,8 +12,10 @@ from launcher.commands.arguments import add_pipeline_arguments
 from launcher.commands.watch import LOCAL_EVERY_S, follow
 from launcher.errors import UsageError
 from launcher.findings import findings
+from launcher.grace import preflight
 from launcher.pipeline import Pipeline, load_pipeline, start_from
 from launcher.show.console import Screen, open_screen
+from launcher.show.grace import tell_preflight
 from launcher.show.submit import jobs_json, preview_json, show_jobs, show_preview
 from launcher.submit import backend_of, create_run, prepare, preview, submit_jobs
 
@@ -47,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(screen, pipeline, cluster, as_json=args.json)
     prepared = prepare(pipeline, cluster)
+    tell_preflight(screen, preflight(pipeline, lambda _: cluster))
     ledger = Ledger.open(ledger_url(pipeline.runs), create=True)
     with acting(ledger, time.time, wait_s=WAIT_S) as lease:
         new = create_run(prepared, cluster, lease)
@@ -78,4 +81,5 @@ def _dry_run(screen: Screen, pipeline: Pipeline, cluster: Cluster, *, as_json: b
         screen.json(preview_json(shown, wrong))
     else:
         show_preview(screen, pipeline, shown, wrong)
+    tell_preflight(screen, preflight(pipeline, lambda _: cluster))
     return 0

@@ -7,11 +7,11 @@ from typing import Any, Final
 from jobs.contract.command import Command
 from jobs.contract.evaluation import Evaluate
 from jobs.contract.spec import Train
+from jobs.contract.units import format_duration
 from launcher.pipeline.document import Document, KeyPath, suggestion
 from launcher.pipeline.parts import ClusterSettings, StageKind
 from launcher.pipeline.requeue import StageRequeue
 from launcher.pipeline.schema import StageSection
-from jobs.contract.units import format_duration
 
 KINDS: Final[tuple[StageKind, ...]] = ("reuse", "train", "evaluate", "command")
 _WITHOUT_EPOCHS: Final = {"evaluate": "an evaluation", "command": "a command"}
@@ -37,6 +37,8 @@ _TAKEN: Final = (
     *("requeue", "signal"),
 )
 """Options of sbatch that the launcher's own working depends on."""
+_COUNTED: Final = ("mincpus", "ntasks")
+"""Options of sbatch that follow from the number of nodes, which a range leaves open."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,9 @@ def _check_cluster(document: Document, draft: Draft) -> None:
             _fault_cluster(document, draft, "sbatch", text)
         elif name in _TAKEN:
             text = f"the launcher sets '{option}' itself; leave it out"
+            _fault_cluster(document, draft, "sbatch", text)
+        elif name in _COUNTED and settings.is_elastic:
+            text = f"with nodes: {settings.nodes} the launcher sets '{option}' itself; leave it out"
             _fault_cluster(document, draft, "sbatch", text)
 
 

@@ -12,9 +12,10 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from jobs.contract.command import Command
 from jobs.contract.evaluation import Evaluate
 from jobs.contract.spec import Model, Train
-from launcher.pipeline.document import dump
-from launcher.pipeline.requeue import OF_THE_RUN, USUAL, Requeue
 from jobs.contract.units import Duration, Size, format_duration
+from launcher.pipeline.document import dump
+from launcher.pipeline.nodes import Nodes, bounds
+from launcher.pipeline.requeue import OF_THE_RUN, USUAL, Requeue
 
 StageKind = Literal["reuse", "train", "evaluate", "command"]
 Positive = Annotated[int, Field(ge=1, strict=True)]
@@ -32,7 +33,9 @@ class ClusterSettings:
         constraint: Features the nodes must have.
         exclude: Nodes not to use.
         reservation: A reservation to use.
-        nodes: Nodes of the job.
+        nodes: Nodes of the job, or from how many to how many: with `2-4` it starts as soon as
+            Slurm has two for it, on as many as are free up to four, each time anew. What is
+            expected of a stage is meant for the most.
         gpus_per_node: GPUs of each node; 0: none are asked for.
         tasks_per_node: Ranks on each node. Default: one per GPU, one without GPUs.
         cpus_per_gpu: CPU cores per GPU.
@@ -55,7 +58,7 @@ class ClusterSettings:
     constraint: str | None = None
     exclude: str | None = None
     reservation: str | None = None
-    nodes: Positive = 1
+    nodes: Nodes = 1
     gpus_per_node: Annotated[int, Field(ge=0, strict=True)] = 0
     tasks_per_node: Positive | None = None
     cpus_per_gpu: Positive | None = None
@@ -73,9 +76,24 @@ class ClusterSettings:
         return self.tasks_per_node or max(1, self.gpus_per_node)
 
     @property
+    def min_nodes(self) -> int:
+        """The fewest nodes that the job runs on."""
+        return bounds(self.nodes)[0]
+
+    @property
+    def max_nodes(self) -> int:
+        """The nodes that the job gets where there are enough."""
+        return bounds(self.nodes)[1]
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether the job may get fewer nodes than the most."""
+        return self.min_nodes < self.max_nodes
+
+    @property
     def world_size(self) -> int:
-        """Ranks of the whole job."""
-        return self.nodes * self.tasks
+        """Ranks of the job when it has all of its nodes."""
+        return self.max_nodes * self.tasks
 
 
 NO_JOB: Final = ClusterSettings(nodes=0, time_limit_s=0)

@@ -19,11 +19,11 @@ from pydantic_core import ErrorDetails
 
 from jobs.contract.spec import Model
 from jobs.contract.strict import Strict
+from jobs.contract.units import Duration
 from launcher.pipeline.document import Document, KeyPath, suggestion
 from launcher.pipeline.notify import Notify
 from launcher.pipeline.parts import NO_MODEL, Reuse
 from launcher.pipeline.requeue import USUAL, Requeue
-from jobs.contract.units import Duration
 
 Part = TypeVar("Part")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]

@@ -25,7 +25,7 @@ from launcher.reconcile.observe import stage_folder
 from launcher.reconcile.policy import Action, Decision
 
 if TYPE_CHECKING:  # most passes submit nothing, and must not pay for reading pipelines
-    from launcher.pipeline import Pipeline
+    from launcher.pipeline import ClusterSettings, Pipeline
 
 QUARANTINE_S = 86400.0
 QUARANTINED_SHARE = 0.1
@@ -121,7 +121,7 @@ class Actor:
             planned,
             rule=decision.rule,
             why=decision.sentence,
-            exclude=self._exclude(planned.cluster.partition, planned.cluster.nodes),
+            exclude=self.spared_nodes(planned.cluster),
             set_aside=valid[0] if decision.rewind and valid else None,
         )
         return self._hand_over(stage, submission, parents, "submitted again")
@@ -170,15 +170,18 @@ class Actor:
                     until=now + QUARANTINE_S,
                 )
 
-    def _exclude(self, partition: str | None, nodes: int) -> tuple[str, ...]:
-        """Nodes in quarantine, as many as the partition can spare; the newest first."""
+    def spared_nodes(self, settings: "ClusterSettings") -> tuple[str, ...]:
+        """Nodes in quarantine, as many as a job's partition can spare; the newest first.
+
+        A job that takes a range of nodes rather runs on fewer than on a bad one.
+        """
         with self.lease.ledger.read() as session:
             found = passes.quarantined(session, self.cluster.name, self.lease.clock())
         bad = list(dict.fromkeys(row.node for row in reversed(found)))
-        total = self.cluster.num_nodes(partition) if bad else None
+        total = self.cluster.num_nodes(settings.partition) if bad else None
         if total is None:
             return ()
-        spare = min(max(1, int(total * QUARANTINED_SHARE)), total - nodes)
+        spare = min(max(1, int(total * QUARANTINED_SHARE)), total - settings.min_nodes)
         return tuple(bad[: max(0, spare)])
 
     def _rewire(self, facts: StageFacts, decision: Decision) -> Became:
@@ -248,11 +251,11 @@ class Actor:
         last = facts.attempts[-1]
         folder = stage_folder(facts.stage)
         key = AttemptKey(last.slurm_id, last.restart)
-        ranks = facts.stage.nodes * facts.stage.tasks_per_node
-        silent = [rank for rank in range(ranks) if not _told(folder.stack_file(key, rank))]
-        nodes = {rank // facts.stage.tasks_per_node for rank in silent}
-        hosts = facts.hosts
-        if len(nodes) != 1 or len(hosts) != facts.stage.nodes or len(hosts) == 1:
+        hosts, each = facts.hosts, facts.stage.tasks_per_node
+        ranks = range(len(hosts) * each)
+        silent = [rank for rank in ranks if not _told(folder.stack_file(key, rank))]
+        nodes = {rank // each for rank in silent}
+        if len(nodes) != 1 or len(hosts) == 1:
             return
         node = hosts[nodes.pop()]
         self._event(

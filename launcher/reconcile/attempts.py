@@ -94,6 +94,7 @@ def remembered(stage: StageRun, submission: Submission, rows: Sequence[JobRow]) 
         name=submission.job_name or job_name(stage.stage, submission.token),
         word=last.state,
         nodes=last.nodes or "",
+        num_nodes=last.num_nodes,
         queued_at=last.queued_at,
         started_at=last.started_at,
         ended_at=last.ended_at,
@@ -150,7 +151,8 @@ def describe_attempt(
     started_at = (row.started_at if row else None) or story.started_at
     queued_at = row.queued_at if row else None
     wall_clock_s = None if started_at is None else max(0.0, (seen.ended_at or at) - started_at)
-    gpus = stage.nodes * stage.gpus_per_node
+    num_nodes = _num_nodes(stage, slurm_id, seen)
+    gpus = (num_nodes or stage.nodes) * stage.gpus_per_node
     saved_step = _saved_step(story) if saved_step is None else saved_step
     return Attempt(
         submission_id=submission.id,
@@ -173,6 +175,7 @@ def describe_attempt(
         steps_gained=_steps_gained(story, saved_step) if seen.ended else None,
         steps_lost=_steps_lost(story, saved_step) if seen.ended else None,
         nodes=(row.nodes if row else "") or ",".join(story.hosts) or None,
+        num_nodes=num_nodes,
         exit_code=story.exit_code if story.exit_code is not None or not row else row.exit_code,
         exit_kind=story.outcome,
         message=story.message or None,
@@ -208,6 +211,15 @@ def _word(seen: Seen) -> str:
     if seen.row is not None:
         return seen.row.word
     return WORD_OF_REQUEUED if seen.ended else WORD_OF_RUNNING
+
+
+def _num_nodes(stage: StageRun, slurm_id: str, seen: Seen) -> int | None:
+    """How many nodes an attempt got, as the cluster says, has said, or as its ranks found."""
+    said = seen.row.num_nodes if seen.row else None
+    known = (
+        a.num_nodes for a in stage.attempts if (a.slurm_id, a.restart) == (slurm_id, seen.restart)
+    )
+    return said or next(known, None) or len(seen.story.hosts) or None
 
 
 def _queued_s(queued_at: float | None, started_at: float | None, until: float) -> float | None:

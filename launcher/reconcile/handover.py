@@ -18,6 +18,7 @@ from jobs.contract.paths import RunFolder
 from launcher.acting import Acting
 from launcher.cluster.base import Cluster, SubmitError
 from launcher.errors import LauncherError
+from launcher.hazard import tell_hazard
 from launcher.intent import frozen_settings, job_request, new_token, write_fence
 from launcher.pipeline import Pipeline, Stage
 from launcher.reconcile.observe import SET_ASIDE
@@ -121,6 +122,7 @@ def hand_over(
     """
     run, stage = RunFolder(Path(stage_run.run.folder)), pipeline.stage(stage_run.stage)
     write_fence(run, stage.name, submission.fence)
+    tell_hazard(lease.ledger, stage_run.id, now=lease.clock())
     _set_aside(submission)
     exclude = submission.spec.get("exclude")
     request = job_request(

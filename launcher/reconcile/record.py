@@ -1,7 +1,8 @@
 """Writes facts and decisions into the ledger, all in one transaction. Again is harmless."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
+from itertools import pairwise
 
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,7 @@ from launcher.reconcile.judge import Judged
 from launcher.reconcile.observe import SeenCheckpoint
 from launcher.reconcile.policy import Action, Decision, Handover
 from launcher.reconcile.policy.decide import ANSWER_S, WITHDRAWN
+from launcher.view import nodes_in_words
 
 _FINAL_ACTIONS = (Action.DONE, Action.FAIL)
 
@@ -85,7 +87,11 @@ def _record_facts(
     if facts.slurm_id is not None and submission.slurm_id != facts.slurm_id:
         record.submitted(session, submission.token, facts.slurm_id, at=at)
     known = {(each.slurm_id, each.restart): each for each in stage.attempts}
+    counted = {key for key, each in known.items() if each.num_nodes is not None}
     attempts = [record.merge_attempt(session, known, attempt) for attempt in facts.attempts]
+    if stage.min_nodes is not None:
+        known |= {(each.slurm_id, each.restart): each for each in attempts}
+        _note_nodes(session, stage, [*known.values()], counted, at=at)
     paths = {row.path: row for row in stage.checkpoints}
     for seen in facts.checkpoints:
         known_row = paths.get(str(seen.path))
@@ -95,6 +101,31 @@ def _record_facts(
     if facts.total_steps is not None:
         stage.total_steps = facts.total_steps
     _record_watch(submission, facts, at=at, counts=counts)
+
+
+def _note_nodes(
+    session: Session,
+    stage: StageRun,
+    attempts: Sequence[Attempt],
+    counted: Set[tuple[str, int]],
+    *,
+    at: float,
+) -> None:
+    """Tells of each attempt that has just been found on another number of nodes than the last."""
+    got = [each for each in attempts if each.num_nodes is not None]
+    for before, after in pairwise(got):
+        if after.num_nodes != before.num_nodes and (after.slurm_id, after.restart) not in counted:
+            words = nodes_in_words(after.num_nodes, stage.min_nodes or stage.nodes, stage.nodes)
+            record.add_event(
+                session,
+                "resized",
+                f"{stage.stage}: job {after.slurm_id} goes on with {words} nodes, "
+                f"before {before.num_nodes}",
+                at=at,
+                run_id=stage.run_id,
+                stage_run_id=stage.id,
+                data={"nodes": after.num_nodes, "before": before.num_nodes},
+            )
 
 
 def _is_recorded(known: Checkpoint | None, seen: SeenCheckpoint) -> bool:

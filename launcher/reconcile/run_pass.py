@@ -20,6 +20,7 @@ from db.schema import Pass, StageRun
 from db.states import OPEN_SUBMISSION_STATES
 from launcher.acting import Acting, acting
 from launcher.cluster.base import Cluster
+from launcher.hazard import tell_changed_hazards
 from launcher.identity import user_name
 from launcher.reconcile.act import Actor
 from launcher.reconcile.facts import StageFacts, make_facts
@@ -105,6 +106,7 @@ class Passing:
             judged = _judge_all(facts)
             with lease.write() as session:
                 record_judged(session, judged, at=seen.at, counts=True)
+            report.done += tell_changed_hazards(self.ledger, judged, now=seen.at)
             for each in judged:
                 report.judged.setdefault(each.facts.stage.run_id, []).append(each)
             if seen.no_answer is None:

@@ -1,21 +1,25 @@
 """A plan as a table and as JSON."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from launcher.pipeline import Pipeline, Stage
-from launcher.plan import HOUR_S, Plan, PlannedStage
+from launcher.plan import HOUR_S, Plan, PlannedStage, Share
 from launcher.show.console import Screen
 
 _FINDINGS_SHOWN = 8
+ELASTIC = "expectations are for the most nodes; an attempt keeps the number that it started with"
 
 
 def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan, findings: Sequence[str]) -> None:
     """Shows the table, the total and what would keep it from being submitted."""
     screen.result(plan_table(pipeline, plan), escape(total_line(plan)))
+    if any(planned.shares for planned in plan.stages):
+        screen.result("", shares_table(plan), escape(ELASTIC))
     if findings:
         count = len(findings)
         screen.result("", f"[yellow]{count} finding{'s' * (count > 1)} to settle before submit:[/]")
@@ -51,6 +55,30 @@ def plan_row(planned: PlannedStage) -> tuple[str, ...]:
     )
 
 
+def shares_table(plan: Plan) -> Table:
+    """One row for each number of nodes that a stage with a range of them may get."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage", overflow="fold")
+    for column in ("nodes", "ranks", "rounds a step", "idle", "wall-clock", "GPU-hours"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for planned in plan.stages:
+        for share in planned.shares:
+            table.add_row(escape(planned.stage.name), *share_row(share))
+    return table
+
+
+def share_row(share: Share) -> tuple[str, ...]:
+    """The cells of so many nodes; a dash where there is nothing to say."""
+    return (
+        str(share.nodes),
+        str(share.ranks),
+        "-" if share.rounds is None else str(share.rounds),
+        "-" if share.idle is None else f"{share.idle:.0%}",
+        _hours(share.wall_s),
+        _amount(share.gpu_hours),
+    )
+
+
 def total_line(plan: Plan) -> str:
     """The sum, and of which stages it knows nothing."""
     jobs = [planned for planned in plan.stages if planned.stage.kind != "reuse"]
@@ -79,12 +107,14 @@ def _stage_json(planned: PlannedStage) -> dict[str, Any]:
         "kind": stage.kind,
         "what": _what(stage),
         "parents": list(planned.parents),
-        "nodes": stage.cluster.nodes,
+        "nodes": stage.cluster.max_nodes,
+        "min_nodes": stage.cluster.min_nodes,
         "gpus_per_node": stage.cluster.gpus_per_node,
         "ranks": stage.cluster.world_size if stage.kind != "reuse" else 0,
         "epochs": stage.train.epochs if stage.train else None,
         "wall_s": planned.wall_s,
         "gpu_hours": planned.gpu_hours,
+        "shares": [asdict(share) for share in planned.shares],
     }
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from db.schema import Run
 from db.states import StageState
 from launcher.show.console import Screen
-from launcher.view import StageView
+from launcher.view import StageView, nodes_in_words
 
 _COLOURS = {
     StageState.RUNNING: "cyan",
@@ -24,6 +24,8 @@ _COLOURS = {
     StageState.CANCELLED: "red",
 }
 _LEFT = ("stage", "state", "Slurm id")
+_OF_RANGES = "nodes"
+"""A column that is shown where a stage may get fewer nodes than the most."""
 _RIGHT = ("attempts", "step", "lost", "wall-clock", "queued", "GPU-h", "checkpoint", "ETA")
 _SPARE = ("lost", "queued", "GPU-h", "attempts", "checkpoint")
 """Columns that a narrow terminal goes without, the first of them first."""
@@ -100,7 +102,9 @@ def status_table(views: Sequence[StageView], *, without: Sequence[str] = ()) -> 
         without: Columns to leave out.
     """
     table = Table(box=None, pad_edge=False)
-    shown = [name for name in (*_LEFT, *_RIGHT) if name not in without]
+    has_ranges = any(view.min_nodes < view.max_nodes for view in views)
+    columns = (*_LEFT, *([_OF_RANGES] if has_ranges else []), *_RIGHT)
+    shown = [name for name in columns if name not in without]
     for name in shown:
         table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
     for view in views:
@@ -118,6 +122,7 @@ def _cells(view: StageView) -> dict[str, str]:
         "stage": escape(view.stage),
         "state": state,
         "Slurm id": escape(view.slurm_id or "-"),
+        _OF_RANGES: nodes_in_words(view.nodes, view.min_nodes, view.max_nodes) if has_job else "-",
         "attempts": str(view.attempts) if has_job else "-",
         "step": steps(view),
         "lost": str(view.steps_lost) if view.attempts else "-",
@@ -161,6 +166,9 @@ def status_json(views: Sequence[StageView]) -> list[dict[str, Any]]:
             "state": str(view.state),
             "slurm_id": view.slurm_id,
             "attempts": view.attempts,
+            "nodes": view.nodes,
+            "min_nodes": view.min_nodes,
+            "max_nodes": view.max_nodes,
             "step": view.step,
             "total_steps": view.total_steps,
             "steps_lost": view.steps_lost,

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from launcher.cluster.base import JobRequest
-from launcher.pipeline import Pipeline
+from launcher.pipeline import ClusterSettings, Pipeline
 from launcher.plan import PlannedStage
 from launcher.runs import next_command
 from launcher.show.console import Screen
@@ -67,10 +67,16 @@ def jobs_table(pipeline: Pipeline, run: NewRun) -> Table:
             run.slurm_ids.get(stage.name, "-") if is_job else "reused",
             ", ".join(parents) or "-",
             shape if is_job else "-",
-            str(stage.cluster.world_size) if is_job else "-",
+            _ranks(stage.cluster) if is_job else "-",
         )
         table.add_row(*map(escape, cells))
     return table
+
+
+def _ranks(settings: ClusterSettings) -> str:
+    """`32`, or `16-32` where the nodes are a range."""
+    fewest = f"{settings.min_nodes * settings.tasks}-" if settings.is_elastic else ""
+    return f"{fewest}{settings.world_size}"
 
 
 def jobs_json(pipeline: Pipeline, run: NewRun) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def training(folder: Path) -> Pipeline:
         "max_text_tokens": 160,
         "log_every_s": 1e-6,
         "epochs": 20,
-        "checkpoint": {"every_steps": 4},
+        "checkpoint": {"every": 4},
         "data": [{"annotations": "clips/train_pairs.json"}],
     }
     text = {

@@ -60,16 +60,6 @@ def test_sample_is_traced_to_its_set_file_and_row(origins, tmp_path):
     }
 
 
-def test_blank_micro_batch_has_the_shapes_of_the_one_that_could_not_be_read(origins):
-    clips = origins.blank(Batch((), (bad_clip(1), bad_clip(3))))
-    pictures = origins.blank(Batch((), (bad_clip(0),)))
-
-    assert clips.stacked().shape == (2, 4, 3, 8, 8)
-    assert [len(sample.seconds) for sample in clips.samples] == [4, 4]
-    assert pictures.stacked().shape == (1, 1, 3, 8, 8)
-    assert not clips.stacked().any()
-
-
 def test_skipped_step_moves_the_data_on_and_is_counted_until_a_good_one_comes():
     schedule = Schedule(steps_per_epoch=10, total_steps=10, warmup_steps=0)
 

@@ -15,6 +15,7 @@ from jobs.contract.files import write_atomic
 from jobs.contract.manifest import Manifest, describe, newest_valid, write_manifest
 from jobs.contract.paths import AttemptKey, StageFolder
 from launcher.cluster.base import JobRequest, JobRow, Rows
+from launcher.cluster.notice import Notice
 
 STEPS = 3
 TICK_S = 40.0
@@ -115,6 +116,9 @@ class FiledSlurm:
 
     def num_nodes(self, partition: str | None) -> int | None:  # noqa: ARG002 - there is one
         return 4
+
+    def notice(self, partition: str | None) -> Notice:
+        return Notice(partition or "default", preempts=False, grace_s=0.0, kill_wait_s=30.0)
 
     def _change(self, slurm_id: str, **fields: object) -> None:
         now, jobs = self.read()

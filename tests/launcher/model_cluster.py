@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from launcher.cluster.base import JobRequest, NoAnswer, Rows, SubmitError
+from launcher.cluster.notice import Notice
 from launcher.errors import ClusterError
 from tests.launcher.model_scheduler import Job, Scheduler
 
@@ -113,6 +114,9 @@ class View:
 
     def num_nodes(self, partition: str | None) -> int | None:  # noqa: ARG002 - there is one
         return 20
+
+    def notice(self, partition: str | None) -> Notice:
+        return Notice(partition or "default", preempts=False, grace_s=0.0, kill_wait_s=30.0)
 
     def _act(self, what: str) -> None:
         self.before(what)

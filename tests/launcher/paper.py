@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from launcher.cluster.base import JobRequest, Rows, SubmitError
+from launcher.cluster.notice import Notice
 
 
 @dataclass
@@ -70,6 +71,9 @@ class Paper:
 
     def num_nodes(self, partition: str | None) -> int | None:  # noqa: ARG002 - there is one
         return 4
+
+    def notice(self, partition: str | None) -> Notice:
+        return Notice(partition or "default", preempts=False, grace_s=0.0, kill_wait_s=30.0)
 
     def starts_at(self, slurm_id: str) -> float | None:  # noqa: ARG002 - nobody knows
         return None

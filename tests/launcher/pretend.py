@@ -23,7 +23,8 @@ from jobs.contract.manifest import (
 )
 from jobs.contract.paths import AttemptKey, RunFolder
 from jobs.contract.task import StageTask
-from launcher.cluster.base import Cluster, JobRequest, Rows
+from launcher.cluster.base import Cluster, JobRequest, NoAnswer, Rows
+from launcher.cluster.notice import Notice
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,9 @@ class Pretending:
 
     def num_nodes(self, partition: str | None) -> int | None:
         return self.cluster.num_nodes(partition)
+
+    def notice(self, partition: str | None) -> Notice | NoAnswer:
+        return self.cluster.notice(partition)
 
     def starts_at(self, slurm_id: str) -> float | None:
         return self.cluster.starts_at(slurm_id)

@@ -180,11 +180,13 @@ def test_plan_as_json_holds_the_same_numbers():
         "what": "stage3",
         "parents": ["stage2"],
         "nodes": 4,
+        "min_nodes": 4,
         "gpus_per_node": 8,
         "ranks": 32,
         "epochs": 3,
         "wall_s": 43200,
         "gpu_hours": 384,
+        "shares": [],
     }
 
 

@@ -32,6 +32,28 @@ def swapped(old, new):
             "4: cluster.noodes: unknown key; did you mean 'nodes'?",
         ),
         ("  nodes: 2", "  nodes: 0", "4: cluster.nodes: must be at least 1, not 0"),
+        ("  nodes: 2", "  nodes: 0-4", "4: cluster.nodes: must be at least 1, not 0-4"),
+        (
+            "  nodes: 2",
+            "  nodes: 2-4\n  sbatch: {ntasks: 8}",
+            "5: cluster.sbatch: with nodes: 2-4 the launcher sets 'ntasks' itself; leave it out",
+        ),
+        (
+            "  nodes: 2",
+            "  nodes: 2-5\n  tasks_per_node: 3",
+            "18: stages.second.train.global_batch: global_batch 64 cannot be shared by 15 ranks; "
+            "change it, batch_per_gpu, or nodes and tasks_per_node",
+        ),
+        (
+            "  nodes: 2",
+            "  nodes: 4-2",
+            "4: cluster.nodes: a range begins with the fewest; write 2-4, not 4-2",
+        ),
+        (
+            "  nodes: 2",
+            "  nodes: 2..4",
+            "4: cluster.nodes: must be a whole number, or a range such as 2-4, not '2..4'",
+        ),
         (
             "gpus_per_node: 4",
             "gpus_per_node: -1",
@@ -245,7 +267,7 @@ def test_all_faults_come_at_once_in_the_order_of_lines(tmp_path):
     text = text.replace("[second]", "[secnd]").replace("name: Moving, ", "")
 
     assert faults(tmp_path, text, ["stages.second.train.epochs=0"]) == [
-        "p.yaml:4: cluster.nodes: must be a whole number, not 'none'",
+        "p.yaml:4: cluster.nodes: must be a whole number, or a range such as 2-4, not 'none'",
         "p.yaml:16: stages.second.train.lr: must be greater than 0, not -1",
         "p.yaml:21: stages.third.needs: no stage 'secnd'; did you mean 'second'? "
         "known: first, second",

@@ -148,7 +148,7 @@ def _time_limit(s: Situation, end: End) -> Decision | None:
     return hold(
         "slice-too-short",
         f"twice in a row {ran} were not enough for start-up plus one save: raise time_limit, or "
-        f"save more often (checkpoint.every_steps), {_RESUME}",
+        f"save more often (checkpoint.every), {_RESUME}",
     )
 
 

@@ -13,23 +13,23 @@ def line(*fields: str) -> str:
 
 REQUEUED = line(
     "1", "a name|with = it", "PENDING", "BeginTime", "1", "1795503575", "1795503580", "1795503580",
-    "N/A", "0", "",
+    "N/A", "0", "", "4",
 )  # fmt: skip
 RUNNING = line(
     "7", "second.t12", "RUNNING", "None", "0", "1795503500", "1795503505", "1795503510",
-    "1795546710", "0", "node[1-2]",
+    "1795546710", "0", "node[1-2]", "2",
 )  # fmt: skip
 WAITING = line(
-    "9", "third.t14", "PENDING", "Dependency", "0", "1795503500", "N/A", "N/A", "N/A", "0", ""
+    "9", "third.t14", "PENDING", "Dependency", "0", "1795503500", "N/A", "N/A", "N/A", "0", "", "1"
 )
 ENDED = line(
     "8", "second.t13", "FAILED", "NonZeroExitCode", "0", "1795503500", "1795503505", "1795503510",
-    "1795503600", "768", "node1",
+    "1795503600", "768", "node1", "1",
 )  # fmt: skip
 
 NEVER_RAN = line(
     "5", "second.t11", "CANCELLED", "JobHeldUser", "0", "1795503500", "1795503505", "1795503600",
-    "1795503600", "0", "",
+    "1795503600", "0", "", "1",
 )  # fmt: skip
 
 
@@ -55,6 +55,7 @@ def test_running_job_has_no_end_although_squeue_tells_its_limit() -> None:
             name="second.t12",
             word="RUNNING",
             nodes="node[1-2]",
+            num_nodes=2,
             queued_at=1795503505.0,
             started_at=1795503510.0,
             source="squeue",
@@ -80,22 +81,31 @@ def test_job_that_was_cancelled_while_it_waited_has_never_started() -> None:
     assert (row.started_at, row.ended_at, row.reason) == (None, 1795503600.0, "")
 
 
+def test_job_that_is_ending_does_not_count_the_nodes_that_are_free_again() -> None:
+    ending = RUNNING.replace("RUNNING   ", "COMPLETING").replace("[1-2]", "1    ")
+
+    (row,) = parse_queue(ending)
+
+    assert (row.word, row.nodes, row.num_nodes) == ("COMPLETING", "node1", None)
+
+
 HISTORY = (
-    "1\x1fwrap\x1fPENDING\x1f0:0\x1f1795503575\x1fUnknown\x1fUnknown\x1fUnknown\x1fNone assigned\n"
+    "1\x1fwrap\x1fPENDING\x1f0:0\x1f1795503575\x1fUnknown\x1fUnknown\x1fUnknown\x1f"
+    "None assigned\x1f4\n"
     "1\x1fwrap\x1fREQUEUED\x1f0:0\x1f1795503571\x1f1795503571\x1f1795503573\x1f1795503575\x1f"
-    "node[1-2]\n"
+    "node[1-2]\x1f2\n"
     "2\x1fwrap\x1fCANCELLED by 1000\x1f0:9\x1f1795503500\x1f1795503501\x1f1795503502\x1f"
-    "1795503503\x1fnode3\n"
+    "1795503503\x1fnode3\x1f1\n"
 )
 
 
 def test_history_numbers_the_attempts_of_a_job_in_order_of_start() -> None:
     rows = parse_history(HISTORY)
 
-    assert [(row.slurm_id, row.restart, row.word) for row in rows] == [
-        ("1", 0, "REQUEUED"),
-        ("1", 1, "PENDING"),
-        ("2", 0, "CANCELLED by 1000"),
+    assert [(row.slurm_id, row.restart, row.word, row.num_nodes) for row in rows] == [
+        ("1", 0, "REQUEUED", 2),
+        ("1", 1, "PENDING", None),
+        ("2", 0, "CANCELLED by 1000", 1),
     ]
 
 
@@ -108,7 +118,7 @@ def test_history_tells_who_cancelled_and_by_which_signal() -> None:
 def test_history_of_a_job_that_was_cancelled_while_it_waited_has_no_start() -> None:
     (row,) = parse_history(
         "5\x1fwrap\x1fCANCELLED by 0\x1f0:0\x1f1795503500\x1f1795503501\x1f1795503600\x1f"
-        "1795503600\x1fNone assigned\n"
+        "1795503600\x1fNone assigned\x1f4\n"
     )
 
     assert (row.started_at, row.ended_at) == (None, 1795503600.0)
