@@ -13,6 +13,7 @@ from jobs.contract import exits
 from jobs.contract.events import EventWriter, read_events
 from jobs.faults import fault_of
 from jobs.job import Job, RefusedError, StoppedError
+from jobs.log import say
 from jobs.requeue import requeue
 
 
@@ -69,7 +70,7 @@ def end(job: Job, outcome: str, code: int, message: str, **fields: object) -> in
 
 
 def _tell_end(job: Job, outcome: str, code: int, message: str, **fields: object) -> int:
-    print(f"{job.spec.stage}: {outcome} {message}".rstrip(), flush=True)  # noqa: T201 - the rank's log
+    say(f"{job.spec.stage}: {outcome} {message}".rstrip())
     told: dict[str, object] = {"outcome": outcome, "code": code, "message": message}
     told |= {name: value for name, value in fields.items() if value is not None}
     if job.events is not None:
@@ -109,7 +110,7 @@ def _requeue(job: Job) -> None:
     if job.place.rank or not job.place.on_slurm or not job.spec.resumable:
         return
     answer = requeue(job.place.attempt.slurm_id)
-    print(f"{job.spec.stage}: {answer}", flush=True)  # noqa: T201 - the rank's log
+    say(f"{job.spec.stage}: {answer}")
     job.tell(answer.kind, **answer.fields)
 
 

@@ -24,6 +24,7 @@ from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.hazard import read_hazard
 from jobs.distributed import on_rank_0
 from jobs.job import Job, RefusedError, StoppedError
+from jobs.log import say
 from jobs.steps import StepOutcome
 
 RETRY_S = 30.0
@@ -134,19 +135,24 @@ class Keeper:
             self._job.tell("save_interval", **vars(choice))
         return is_late or self._failures > 0 or is_due
 
-    def act(self, wishes: Wishes, progress: Progress) -> None:
+    def act(self, wishes: Wishes, progress: Progress) -> float:
         """Does what all ranks have agreed on; all call it together.
+
+        Returns:
+            Seconds that it took.
 
         Raises:
             RefusedError: A newer submission or attempt took over.
             StoppedError: Nothing can be saved, and too much would be lost (exit 75).
         """
+        began = time.monotonic()
         if wishes.collect or (wishes.save and not self._saver.is_idle):
             self._collect()
         if wishes.give_up:
             self.stop(progress)
         if wishes.save and self._safe[0] < progress.step:
             self._begin(progress)
+        return time.monotonic() - began
 
     def stop(self, progress: Progress) -> None:
         """Saves and raises StoppedError; all ranks call it at the same step.
@@ -226,13 +232,13 @@ class Keeper:
         self._retry_at = time.monotonic() + wait_s
         step = saved.snapshot.progress.step
         self._job.tell("save_failed", step=step, error=saved.error, retry_s=wait_s)
-        print(f"step {step} is not saved: {saved.error}", flush=True)  # noqa: T201 - the rank's log
+        say(f"step {step} is not saved: {saved.error}")
 
     def _tell_bad(self, found: Found) -> None:
         """Tells of checkpoints that do not verify; raises RefusedError where none does."""
         for path, reason in found.bad:
             self._job.tell("bad_checkpoint", path=str(path), reason=reason)
-            print(f"set aside {path}: {reason}", flush=True)  # noqa: T201 - the rank's log
+            say(f"set aside {path}: {reason}")
         bad = [*(path for path, _ in found.bad), *found.set_aside]
         if bad and found.newest is None:
             reason = f"; the newest: {found.bad[0][1]}" if found.bad else ""

@@ -13,6 +13,7 @@ from jobs.contract.spec import Train
 from jobs.data.dataset import BadClip
 from jobs.feed import StepBatches
 from jobs.job import Job
+from jobs.log import say
 from jobs.steps import StepOutcome
 from jobs.watch.board import Board
 from jobs.watch.counts import StepCounts, own_times, spread_of
@@ -28,7 +29,7 @@ def tell_bad_clips(job: Job, bad_clips: Iterable[BadClip]) -> None:
     """Tells of clips that could not be read: an event on rank 0, a line in every rank's log."""
     for bad in bad_clips:
         job.tell("bad_clip", set=bad.set_name, path=bad.file, error=bad.error_class)
-        print(f"left out {bad.file} of set {bad.set_name}: {bad.text}", flush=True)  # noqa: T201 - the rank's log
+        say(f"left out {bad.file} of set {bad.set_name}: {bad.text}")
 
 
 class Reporter:
@@ -149,7 +150,7 @@ class Reporter:
             return
         self._job.tell("step", **told)
         text = " ".join(f"{name} {value:.6g}" for name, value in told.items())
-        print(text, flush=True)  # noqa: T201 - the rank's log
+        say(text)
         self._draw(int(told.pop("step")), told)
 
     def _skipped(self, progress: Progress, why: str) -> None:
@@ -162,7 +163,7 @@ class Reporter:
             in_a_row=progress.skipped_in_a_row,
             total=progress.skipped,
         )
-        print(f"skipped step {progress.step}: {why}", flush=True)  # noqa: T201 - the rank's log
+        say(f"skipped step {progress.step}: {why}")
 
     def _first(self, progress: Progress, batches: StepBatches) -> None:
         """Tells where the seconds of the start went; times of the first step are not compared."""
@@ -201,7 +202,7 @@ class Reporter:
 
     def _tell_no_board(self, message: str) -> None:
         self._job.tell("no_tensorboard", message=message)
-        print(f"TensorBoard: {message}; nothing more is drawn", flush=True)  # noqa: T201 - the rank's log
+        say(f"TensorBoard: {message}; nothing more is drawn")
 
 
 _SHARED = len(StepCounts._fields)

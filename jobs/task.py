@@ -24,6 +24,7 @@ from jobs.distributed import Place, find_place, share_cores
 from jobs.ending import end, end_failed, end_refused, end_stopped, leave, leave_early
 from jobs.faults import DETERMINISTIC, fault_of
 from jobs.job import Job, RefusedError, StoppedError
+from jobs.log import say
 from jobs.stop import StopFlag
 
 Program = Callable[[Job], None]
@@ -64,7 +65,7 @@ def run_attempt(
     try:
         spec = StageSpec.read(run.stage(task.stage).spec)
     except (OSError, ValueError) as error:
-        print(f"no readable specification: {error}", flush=True)  # noqa: T201 - the rank's log
+        say(f"no readable specification: {error}")
         if events is not None:
             text, fault = f"spec.json: {error}", fault_of(error).kind or DETERMINISTIC
             events.write("exit", outcome="refused", code=exits.REFUSED, message=text, fault=fault)

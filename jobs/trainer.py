@@ -87,14 +87,14 @@ def train(
     reporter.started(progress, feed.schedule.total_steps, recipe.epochs)
     job.stop.stay()
     for batches in feed.steps(progress):
+        began = time.monotonic()
         own = reporter.counts(batches)
         agreed = job.stop.agree(batches.readable, *own, *keeper.wishes(progress))
         readable, counts, wishes = _split(agreed.counts, len(own))
         if agreed.stop:
             reporter.finished()
             keeper.stop(progress)
-        keeper.act(Wishes(*wishes), progress)
-        began = time.monotonic()
+        held_s = keeper.act(Wishes(*wishes), progress)
         lr = recipe.lr * lr_multiple(
             progress.step,
             warmup_steps=feed.schedule.warmup_steps,
@@ -104,7 +104,7 @@ def train(
         set_lr(engine, lr)
         outcome = stepper.step(batches.batches, step=progress.step, readable=readable)
         progress = feed.schedule.after(progress, feed.global_batch, skipped=bool(outcome.why))
-        step_s = time.monotonic() - began
+        step_s = time.monotonic() - began - held_s
         keeper.stepped(outcome, step_s + batches.waited_s)
         reporter.step(progress, outcome, lr=lr, step_s=step_s, batches=batches, counts=counts)
         watch.judge(progress, outcome, lr=lr)

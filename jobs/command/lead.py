@@ -16,6 +16,7 @@ from jobs.command.watch import Saved, Watch
 from jobs.contract.manifest import CheckpointFile, Manifest
 from jobs.contract.placeholders import fill
 from jobs.job import Job, RefusedError, StoppedError
+from jobs.log import say
 
 
 class NothingSavedError(FileNotFoundError):
@@ -77,7 +78,7 @@ class Lead:
             for saved in self._watch.look():
                 self._told.saved(saved)
         except (OSError, ValueError) as error:  # a disk that fails for a moment ends no training
-            print(f"cannot look at the checkpoints: {error}", flush=True)  # noqa: T201 - the log
+            say(f"cannot look at the checkpoints: {error}")
 
     def conclude(self, ended: Ended, tail: Tail, ends_at: float | None) -> int:
         """Records what the program has saved last; gives the step of the final checkpoint.

@@ -6,6 +6,7 @@ from typing import Final
 from jobs.command.watch import Saved, Watch
 from jobs.contract.manifest import faults
 from jobs.job import Job, RefusedError
+from jobs.log import say
 
 _REASONS_SHOWN: Final = 3
 
@@ -44,7 +45,7 @@ def _newest_valid(job: Job, watch: Watch, *, verified: set[Path]) -> Saved | Non
         bad.append(saved)
         reason = "; ".join(wrong[:_REASONS_SHOWN])
         job.tell("bad_checkpoint", path=str(saved.folder), reason=reason)
-        print(f"passed over {saved.manifest.source}: {reason}", flush=True)  # noqa: T201 - the log
+        say(f"passed over {saved.manifest.source}: {reason}")
     if bad:
         raise _refusal(job, bad[0], f"none of the {len(bad)} checkpoints is valid")
     return None

@@ -18,8 +18,12 @@ Kinds and their fields beside `at` (Unix seconds) and `kind`:
   data and the own forward pass, a mean step; nothing that waits for other ranks
 - no_tensorboard: message; from here on this attempt draws no curves
 - skipped: step, why (loss, gradient, no_clips), in_a_row, total; a step without an update
-- checkpoint: step, path, bytes, save_s, final
-- bad_checkpoint: path, reason; passed over when looking for the one to resume from
+- checkpoint: step, path, bytes, save_s (from the copy until it was whole on the disk), held_s (of
+  them, those that training waited), final
+- save_failed: step, error, retry_s (until it is tried again); training goes on meanwhile
+- save_interval: interval_s, every_steps, save_s, mtbf_s, why; how often `every: auto` saves from
+  now on
+- bad_checkpoint: path (where it was set aside), reason
 - signal: name
 - bad_clip: set, path, error (its class; Timeout: it could not be read in time)
 - metric: name, value, and what else belongs to it
@@ -33,20 +37,30 @@ A rank other than 0 that fails or refuses tells its `exit` in a file of its own.
 """
 
 import json
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+_MOST_WAITING = 10_000
 
 
 class EventWriter:
-    """Appends events to one attempt's file; each line is on its way to the disk at once."""
+    """Appends events to one attempt's file; each line is on its way to the disk at once.
+
+    Lines that the disk does not take (it is full) wait and come with later ones: telling is no
+    reason to end a training.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._waiting: deque[bytes] = deque(maxlen=_MOST_WAITING)
         # A signal before the first step is answered by another thread.
         self._lock = threading.Lock()
 
@@ -54,11 +68,24 @@ class EventWriter:
         """Appends one event of `kind` with the time of day."""
         line = json.dumps({"at": time.time(), "kind": kind, **fields}, allow_nan=True)
         with self._lock:
-            self._file.write(line + "\n")
+            self._waiting.append(f"{line}\n".encode())
+            with suppress(OSError):
+                self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            line = self._waiting[0]
+            if os.write(self._file, line) == len(line):
+                self._waiting.popleft()
+            else:  # what is torn ends where the whole line begins, and is passed over
+                self._waiting[0] = b"\n" + line.lstrip(b"\n")
 
     def close(self) -> None:
         """Closes the file; nothing may be written after this."""
-        self._file.close()
+        with self._lock:
+            with suppress(OSError):
+                self._write_waiting()
+            os.close(self._file)
 
 
 @dataclass(frozen=True)

@@ -135,22 +135,24 @@ def test_partition_without_grace_is_told_whatever_a_stop_takes(tmp_path):
             "of this pipeline has saved",
         ),
         (
-            NoAnswer("scontrol: no answer within 15 s"),
-            "second: what notice a preemption gives is not known: scontrol: no answer within 15 s",
-        ),
-        (
             replace(SCAVENGE, grace_s=None),
             "second: the notice in partition scavenge is that of the job's QOS; how long a stop "
             "takes is not known before a run of this pipeline has saved; compare: sacctmgr show "
             "qos format=Name,PreemptMode,GraceTime",
         ),
     ],
-    ids=["never saved", "no answer", "QOS"],
+    ids=["never saved", "QOS"],
 )
 def test_what_is_not_known_is_no_warning(tmp_path, notice, question):
     found = told(tmp_path, notice, Timing())
 
     assert (found.warnings, found.unknown) == ((), (question,))
+
+
+def test_nothing_is_told_where_no_slurm_answers(tmp_path):
+    found = told(tmp_path, NoAnswer("scontrol: no answer within 15 s"), Timing())
+
+    assert (found.warnings, found.unknown) == ((), ())
 
 
 def test_stages_with_the_same_question_share_its_line(tmp_path):

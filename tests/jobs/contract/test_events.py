@@ -1,5 +1,6 @@
 """Event files, as they are written and summed up."""
 
+import resource
 from dataclasses import replace
 
 import pytest
@@ -44,6 +45,25 @@ def test_event_is_on_the_disk_before_the_file_is_closed(path):
 
     assert [event.kind for event in read_events(path)] == ["signal"]
     writer.close()
+
+
+def test_events_that_the_disk_did_not_take_come_with_the_next_one(path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = EventWriter(path)
+    writer.write("step", step=1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
+    try:
+        writer.write("step", step=2)  # ten bytes of it are written
+        writer.write("step", step=3)
+        told = [event.fields["step"] for event in read_events(path)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    writer.write("step", step=4)
+    writer.close()
+
+    assert told == [1]
+    assert [event.fields["step"] for event in read_events(path)] == [1, 2, 3, 4]
 
 
 def test_torn_last_line_is_passed_over(path):

@@ -1,0 +1,78 @@
+"""A training whose disk does not take its checkpoints: the kernel refuses what is too long."""
+
+import json
+import resource
+import signal
+import time
+from itertools import pairwise
+
+import pytest
+
+from jobs.contract.manifest import newest_valid
+from tests.jobs.running import Attempt, started
+
+pytestmark = pytest.mark.slow
+LONGEST_PAUSE_S = 2.0
+"""Between two steps that are told; the disk takes nothing for longer."""
+LONGEST_FILE = 65_536
+"""Bytes: events and logs are shorter, a rank's part of a checkpoint is longer."""
+
+
+def limit(attempt: Attempt, size: int) -> None:
+    """Sets the longest file that the ranks may write."""
+    for rank in range(attempt.ranks):
+        resource.prlimit(attempt.pid(rank), resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@pytest.fixture
+def text(tmp_path):
+    """Text alone."""
+    path = tmp_path / "text.json"
+    rows = [{"QA": [{"i": "", "q": f"what is {n}?", "a": f"it is {n}"}]} for n in range(64)]
+    path.write_text(json.dumps(rows))
+    return [{"annotations": str(path)}]
+
+
+def text_stage(material, text, **checkpoint):
+    """A stage that goes on for as long as a test needs."""
+    recipe = material.train("language_model", "-", data=text, epochs=10_000, log_every_s=0.05)
+    recipe["train"]["checkpoint"] = {"every": 2} | checkpoint
+    return material.spec("lm", **recipe)
+
+
+def test_run_goes_on_while_the_disk_takes_nothing_and_saves_and_tells_when_it_does(
+    material, text, run
+):
+    spec = text_stage(material, text, max_unsaved="60s")
+    with started(run, spec) as attempt:
+        attempt.wait_for("checkpoint", 2)
+        limit(attempt, 0)
+        time.sleep(3)
+        limit(attempt, resource.RLIM_INFINITY)
+        attempt.wait_until(lambda: attempt.events("save_failed"))
+        (failed, *_) = attempt.events("save_failed")
+        attempt.wait_for("step", failed.fields["step"] + 4)
+        attempt.send(signal.SIGTERM)
+        attempt.wait()
+
+    _, manifest = newest_valid(run.stage("lm").checkpoints, digests=True)
+    times = [event.at for event in attempt.events("step")]
+    assert failed.fields["error"].endswith("File too large")
+    assert max(after - before for before, after in pairwise(times)) < LONGEST_PAUSE_S
+    assert attempt.codes == [75, 75]
+    assert manifest.step == attempt.story.last_step > failed.fields["step"]
+
+
+def test_run_stops_before_more_is_unsaved_than_it_may_be(material, text, run):
+    spec = text_stage(material, text, max_unsaved="4s")
+    with started(run, spec) as attempt:
+        attempt.wait_for("checkpoint", 2)
+        limit(attempt, LONGEST_FILE)
+        attempt.wait()
+    safe = newest_valid(run.stage("lm").checkpoints, digests=True)[1].step
+
+    assert (attempt.codes, attempt.story.outcome) == ([75, 75], "stopped")
+    assert len(attempt.events("save_failed")) >= 2
+    with started(run, spec) as resumed:
+        resumed.wait_for("step", safe + 1)
+        assert resumed.story.first_step == safe
