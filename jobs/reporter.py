@@ -44,7 +44,9 @@ class Reporter:
 
     def __init__(self, job: Job, recipe: Train, module: nn.Module | None = None) -> None:
         self._job, self._recipe, self._place = job, recipe, job.place
-        self._forward = None if module is None else ForwardWatch(module)
+        self._forward: ForwardWatch | None = None
+        if module is not None and job.place.world_size > 1:  # else there is nobody to compare with
+            self._forward = ForwardWatch(module)
         self._peak = None if module is None else _peak(recipe)
         self._flops = None if self._peak is None else _flops_of(module)
         self._tally = Tally(job.place.world_size, self._peak)

@@ -245,6 +245,12 @@ def _check_batch(document: Document, draft: Draft) -> None:
     except ValueError as error:
         text = f"{error}; change it, batch_per_gpu, or nodes and tasks_per_node"
         document.fault((*draft.path, "train", "global_batch"), text)
+    if draft.train.entry == "stage1" and draft.cluster.is_elastic:
+        text = (
+            "stage 1 contrasts the clips of all ranks with each other, fewer would train something "
+            f"else; write nodes: {draft.cluster.max_nodes}"
+        )
+        _fault_cluster(document, draft, "nodes", text)
 
 
 def _check_command(document: Document, draft: Draft) -> None:

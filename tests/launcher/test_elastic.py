@@ -26,7 +26,7 @@ from launcher.submit import NewRun, prepare
 from launcher.view import nodes_in_words, view_stages
 from tests.launcher.cluster.programs import only_programs, put_program
 from tests.launcher.paper import Paper
-from tests.launcher.pipelines import GOOD, load
+from tests.launcher.pipelines import GOOD, faults, load
 from tests.launcher.steered import World
 from tests.launcher.worlds import clock_of, make_pipeline, open_ledger
 
@@ -51,6 +51,14 @@ def test_range_is_read_from_the_file_and_from_the_command_line(tmp_path: Path) -
 
     assert (settings.min_nodes, settings.max_nodes, settings.is_elastic) == (2, 4, True)
     assert settings.world_size == 16  # with all of its nodes
+
+
+def test_stage_1_takes_no_range(tmp_path: Path) -> None:
+    options = ["stages.second.cluster.nodes=2-4", "stages.second.train.entry=stage1"]
+
+    (line,) = faults(tmp_path, GOOD, options)
+
+    assert line.endswith("fewer would train something else; write nodes: 4")
 
 
 @pytest.mark.parametrize("nodes", ["3", "3-3"])

@@ -1,0 +1,1 @@
+"""Clips encoded once for cheap reading; the command is `jobs.data.prepare`."""
