@@ -1,7 +1,8 @@
 """Unreadable clips of a run, counted per set over all ranks.
 
 Notable: what a rank leaves out is known to all after a few steps, so that each is told of once,
-by rank 0, and a run that must end ends on all ranks at once, with one message.
+by rank 0, and a run that must end ends on all ranks at once, with one message. The ranks meet on
+the host: no GPU is waited for.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ import torch.distributed as dist
 
 from jobs.data.dataset import BadClip
 from jobs.data.errors import TooManyBadClipsError
+from model.ranks import host_group
 
 SHOWN_FILES = 5
 JUDGED_AFTER = 1000
@@ -41,7 +43,7 @@ def gather(news: News) -> list[News]:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return [news]
     found = [News() for _ in range(dist.get_world_size())]
-    dist.all_gather_object(found, news)
+    dist.all_gather_object(found, news, group=host_group())
     return found
 
 

@@ -31,7 +31,7 @@ class RefusedError(Exception):
 
 
 class StoppedError(Exception):
-    """The stage stopped on a signal after saving (exit 75).
+    """The stage stopped before its end, for another attempt to go on (exit 75).
 
     Rank 0 raises it when every rank has saved: it then puts the job back into Slurm's queue,
     and Slurm kills the ranks that are left.
@@ -40,9 +40,9 @@ class StoppedError(Exception):
         step: The optimizer step that is safe on the disk; None: not known yet.
     """
 
-    def __init__(self, step: int | None) -> None:
+    def __init__(self, step: int | None, message: str = "") -> None:
         where = "before the first step" if step is None else f"at step {step}"
-        super().__init__(f"stopped on a signal {where}")
+        super().__init__(message or f"stopped on a signal {where}")
         self.step = step
 
 

@@ -122,7 +122,7 @@ class Keeper:
         return Wishes(
             collect=int(self._saver.is_done),
             save=int((is_free or ends_epoch) and is_ripe and self._is_due(progress, now)),
-            give_up=int(self._failures > 0 and now - self._safe_at > self._rules.max_unsaved),
+            give_up=int(now - self._safe_at > self._rules.max_unsaved),
         )
 
     def _is_due(self, progress: Progress, now: float) -> bool:
@@ -148,7 +148,9 @@ class Keeper:
         began = time.monotonic()
         if wishes.collect or (wishes.save and not self._saver.is_idle):
             self._collect()
-        if wishes.give_up:
+        if wishes.give_up and self._safe[0] < progress.step:
+            if not self._saver.is_idle:  # the disk hangs; what waits for it would hang, too
+                raise self._stopped(progress)
             self.stop(progress)
         if wishes.save and self._safe[0] < progress.step:
             self._begin(progress)
@@ -162,7 +164,7 @@ class Keeper:
             StoppedError: With the step that is safe on the disk.
         """
         self.finish(progress)
-        raise StoppedError(self._safe[0])
+        raise self._stopped(progress)
 
     def finish(self, progress: Progress, *, final: bool = False) -> None:
         """Saves, unless this very state is safe, and waits until it is on the disk.
@@ -181,7 +183,16 @@ class Keeper:
             self._begin(progress, final=final)
             self._collect()
         if final and self._safe < (progress.step, final):
-            raise StoppedError(self._safe[0])
+            raise self._stopped(progress)
+
+    def _stopped(self, progress: Progress) -> StoppedError:
+        step = self._safe[0]
+        if step == progress.step:
+            return StoppedError(step)
+        return StoppedError(
+            step,
+            f"stopped at step {progress.step}: the disk takes no checkpoint; step {step} is safe",
+        )
 
     def _begin(self, progress: Progress, *, final: bool = False) -> None:
         taken_over = on_rank_0(self._job.taken_over)

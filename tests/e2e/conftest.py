@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.locking import one_at_a_time
+
 ROOT = Path(__file__).parents[2]
 # A few steps of the demo: enough to see every stage work.
 SHORT = (
@@ -50,7 +52,8 @@ class Program:
 def demo_data() -> None:
     """The clips of pipeline.demo.yaml, where `make demo` puts them."""
     command = [sys.executable, "-m", "jobs.data.synthetic", "data/demo"]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    with one_at_a_time(ROOT / "data" / "demo"):
+        subprocess.run(command, cwd=ROOT, check=True, timeout=300)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The demo on the real Slurm: 4 nodes of 8 GPUs."""
 
 import json
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -49,6 +48,7 @@ def _start_and_end(slurm: SlurmCluster, slurm_id: str) -> list[int]:
     return [int(moment) for moment in shown.strip().split("|")]
 
 
+@pytest.mark.alone  # its ranks take every core
 def test_all_32_ranks_train_together(slurm: SlurmCluster, program: Program):
     one_rank_a_gpu = (
         *("--set", "stages.stage2.cluster.tasks_per_node=8"),
@@ -59,13 +59,15 @@ def test_all_32_ranks_train_together(slurm: SlurmCluster, program: Program):
     assert submitted.returncode == 0, submitted.stderr
 
     def stage2() -> dict[str, Any]:
-        time.sleep(2)  # the ranks need the cores
         return next(row for row in program.status() if row["stage"] == "stage2")
 
-    slurm.wait(lambda: stage2()["state"] in ("done", "failed"), "the 32 ranks", limit_s=400)
+    ids = {row["stage"]: row["slurm_id"] for row in program.status()}
+    # Asked seldom: the ranks need the cores.
+    ended = ("COMPLETED", "FAILED")
+    slurm.wait(lambda: slurm.state(ids["stage2"]) in ended, "the 32 ranks end", 400, every_s=2)
 
-    children = [row["slurm_id"] for row in program.status() if row["stage"] in JOBS[1:]]
-    slurm.run("scancel", *children)
+    slurm.run("scancel", *(ids[child] for child in JOBS[1:]))
+    slurm.wait(lambda: stage2()["state"] in ("done", "failed"), "the launcher knows the end")
     assert (stage2()["state"], stage2()["step"], stage2()["steps_lost"]) == ("done", 2, 0)
     manifest = next(program.runs.glob("*/stages/stage2/checkpoints/*-final/manifest.json"))
     assert json.loads(manifest.read_text())["world_size"] == 32

@@ -140,6 +140,7 @@ def test_workers_live_over_the_end_of_an_epoch_and_through_the_stop_signal(mixed
     assert {each.pid for each in multiprocessing.active_children()} == before
 
 
+@pytest.mark.alone  # measures time
 def test_feed_ends_at_once_although_its_workers_are_reading_clips_that_hang(tmp_path):
     clips = [tmp_path / f"{number}.mp4" for number in range(16)]
     rows = [{"video": clip.name, "caption": "a film"} for clip in clips]

@@ -1,6 +1,7 @@
 """A training whose disk does not take its checkpoints: the kernel refuses what is too long."""
 
 import json
+import os
 import resource
 import signal
 import time
@@ -76,3 +77,18 @@ def test_run_stops_before_more_is_unsaved_than_it_may_be(material, text, run):
     with started(run, spec) as resumed:
         resumed.wait_for("step", safe + 1)
         assert resumed.story.first_step == safe
+
+
+def test_run_stops_when_the_disk_hangs_for_longer_than_may_be_unsaved(material, text, run):
+    spec = text_stage(material, text, max_unsaved="4s", every=50)
+    with started(run, spec) as attempt:
+        name = f".step-{50:08d}.{attempt.key}.fence-1"
+        hanging = run.stage("lm").checkpoints / name / "state-00001-of-00002.safetensors"
+        hanging.parent.mkdir(parents=True)
+        os.mkfifo(hanging)  # opening it to write waits for somebody who reads
+        attempt.wait()
+
+    assert (attempt.codes, attempt.story.outcome) == ([75, 75], "stopped")
+    assert attempt.story.last_step > 50
+    assert attempt.story.message.endswith("the disk takes no checkpoint; step 0 is safe")
+    assert attempt.events("checkpoint") == attempt.events("save_failed") == []

@@ -1,7 +1,6 @@
 """Parameter groups and learning rate."""
 
 import pytest
-import torch
 from torch import nn
 
 from jobs.contract.spec import Train
@@ -87,8 +86,7 @@ def test_weights_decay_and_biases_norms_and_frozen_ones_do_not():
 
 
 def test_stage_1_keeps_temperature_and_queries_from_decaying():
-    with torch.device("meta"):
-        model = VideoTextPretraining(PRESETS["tiny"])
+    model = VideoTextPretraining(PRESETS["tiny"])
     recipe = Train(entry="stage1", lr=1e-4, batch_per_gpu=1, data=[{"annotations": "a.json"}])
 
     groups = build_optimizer(model, recipe).param_groups
@@ -98,6 +96,12 @@ def test_stage_1_keeps_temperature_and_queries_from_decaying():
         names[id(each)] for group in groups if not group["weight_decay"] for each in group["params"]
     }
     assert plain >= {"temperature", "frame_embedding", "qformer.query_tokens"}
+
+
+def test_optimizer_makes_one_pass_over_each_tensor():
+    recipe = Train(entry="stage3", lr=1e-4, batch_per_gpu=1, data=[{"annotations": "a.json"}])
+
+    assert build_optimizer(Net(), recipe).defaults["fused"]
 
 
 def test_bias_with_two_dimensions_does_not_decay():

@@ -90,6 +90,7 @@ def test_help_of_a_command_starts_with_two_examples(name):
     assert first != second
 
 
+@pytest.mark.alone  # measures time
 def test_help_answers_within_the_time_of_a_blink():
     def once():
         start = time.perf_counter()

@@ -133,6 +133,7 @@ def test_address_among_several_is_named_by_its_position(server):
     assert warnings == ["notify: TEAM_CHAT, URL 2 (json): 2 of 2 messages not delivered: HTTP 403"]
 
 
+@pytest.mark.alone  # measures time
 def test_server_that_never_finishes_is_given_up_in_time_and_delays_no_other(server):
     env = {"LAUNCHER_NOTIFY": f"{server.url('/slow')} {server.url('/')}"}
     start = time.monotonic()
@@ -200,6 +201,7 @@ def test_ping_that_fails_is_a_warning_without_the_address(server, url, fault):
     assert ping({"LAUNCHER_PING": url}) == f"ping: LAUNCHER_PING: {fault}"
 
 
+@pytest.mark.alone  # measures time
 def test_ping_of_a_server_that_never_finishes_is_given_up_in_time(server):
     start = time.monotonic()
 

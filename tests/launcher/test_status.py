@@ -234,6 +234,7 @@ def test_status_imports_neither_submitit_nor_torch() -> None:
     assert said.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.alone  # measures time
 @pytest.mark.usefixtures("run")
 def test_status_answers_soon() -> None:
     command = [sys.executable, "-m", "launcher", "status", "--no-refresh"]

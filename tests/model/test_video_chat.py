@@ -160,6 +160,7 @@ def test_generation_takes_the_likeliest_token_each_time(stage2, make_batch):
         batch,
         ids=torch.cat([batch.ids, first[:, None]], dim=1),
         mask=torch.nn.functional.pad(batch.mask, (0, 1), value=1),
+        labels=None,
     )
     second = stage2.next_token_logits(longer).argmax(dim=1)
     assert torch.equal(answers[:, :2], torch.stack([first, second], dim=1))

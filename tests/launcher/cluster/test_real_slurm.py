@@ -109,6 +109,7 @@ def test_requeued_job_shows_its_restart_and_both_attempts(slurm: Daemons, tmp_pa
     slurm.run("scancel", slurm_id)
 
 
+@pytest.mark.alone  # measures time
 def test_submitting_takes_less_than_a_second(tmp_path: Path) -> None:
     asked = request(tmp_path)
     began = time.monotonic()
