@@ -6,6 +6,7 @@ import deepspeed
 import torch
 from torch import nn
 
+from jobs.compiling import compile_encoder
 from jobs.contract.batching import Batching
 from jobs.contract.spec import Train
 from jobs.optimizer import build_optimizer
@@ -52,7 +53,12 @@ def deepspeed_config(recipe: Train, batching: Batching, world_size: int) -> dict
 
 
 def build_engine(module: nn.Module, recipe: Train, batching: Batching, world_size: int) -> Any:  # noqa: ANN401 - DeepSpeed is untyped
-    """DeepSpeed's engine, with no step made yet and a learning rate of 0; all ranks call it."""
+    """DeepSpeed's engine, with no step made yet and a learning rate of 0; all ranks call it.
+
+    Raises:
+        RefusedError: The recipe wants the video encoder compiled, and it cannot be.
+    """
+    compile_encoder(module, recipe)
     import_without_inductor("deepspeed.runtime.zero.muon.original_muon")
     optimizer = build_optimizer(module, recipe)
     for group in optimizer.param_groups:

@@ -42,14 +42,18 @@ def parameter_groups(
 
 
 def build_optimizer(module: nn.Module, recipe: Train) -> torch.optim.AdamW:
-    """Torch's own AdamW: DeepSpeed's would be compiled at the first start."""
+    """Torch's own AdamW: DeepSpeed's would be compiled at the first start.
+
+    Fused: one pass over each tensor. On a CPU it takes a third to an eighth of the time of torch's
+    other two forms (`python -m bench.compile`), on a GPU one kernel for all tensors.
+    """
     return torch.optim.AdamW(
         parameter_groups(
             module.named_parameters(), recipe.weight_decay, UNDECAYED.get(recipe.entry, ())
         ),
         lr=recipe.lr,
         betas=BETAS,
-        fused=torch.cuda.is_available(),
+        fused=True,
     )
 
 

@@ -1,15 +1,64 @@
 """One batch of sequences with their clips.
 
-Letters: B sequences, L tokens, N clips, T frames, C colours, H W pixels, I instruction tokens.
+Letters: B sequences, L tokens, N clips, T frames, C colours, H W pixels, I instruction tokens,
+M placeholders, K labels.
+Notable: what the model must know of the values themselves (how many placeholders, which labels
+count) is found out when a batch is made, on the CPU; asking a GPU for it would make the host wait
+for all that the GPU still has to do.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from copy import copy
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from model.prompt import IGNORED_LABEL, TokenizedPrompt
+from model.errors import SpliceError
+from model.prompt import IGNORED_LABEL, MEDIA_ID, TokenizedPrompt
+
+
+@dataclass(frozen=True)
+class Places:
+    """What the values of a batch say; known to the host wherever the batch is."""
+
+    media: Tensor
+    """(M,) int64 places of the placeholders among all B * L tokens, row by row."""
+    before_labels: Tensor
+    """(K,) int64 places, among all B * L tokens, of those that a label follows."""
+    media_in_row: tuple[int, ...]
+    """Placeholders in each sequence."""
+    first_ids: tuple[int, ...]
+    """The id that each sequence begins with."""
+    is_padded: bool
+    """Some sequence is shorter than the tensors."""
+
+    @classmethod
+    def of(cls, ids: Tensor, mask: Tensor, labels: Tensor | None) -> "Places":
+        """Look at the values; where they are on a GPU, the host waits for it.
+
+        Raises:
+            SpliceError: The tensors have not the same shape.
+        """
+        shapes = [tuple(each.shape) for each in (ids, mask, labels) if each is not None]
+        if len(set(shapes)) > 1:
+            raise SpliceError(f"ids, mask and labels differ in shape: {shapes}")
+        media_BL = ids == MEDIA_ID
+        before_labels_BL = torch.zeros_like(media_BL)
+        if labels is not None:
+            before_labels_BL[:, :-1] = labels[:, 1:] != IGNORED_LABEL
+        first_B1 = mask.argmax(dim=1, keepdim=True)
+        return cls(
+            media=media_BL.flatten().nonzero().flatten(),
+            before_labels=before_labels_BL.flatten().nonzero().flatten(),
+            media_in_row=tuple(media_BL.sum(dim=1).tolist()),
+            first_ids=tuple(ids.gather(1, first_B1).flatten().tolist()),
+            is_padded=not bool(mask.all()),
+        )
+
+
+Held = TypeVar("Held", Places, "ChatBatch")
 
 
 @dataclass(frozen=True)
@@ -17,7 +66,7 @@ class ChatBatch:
     """What `VideoChat` reads.
 
     The clips follow the order of the placeholders in the sequences: row by row, from the
-    left. A sequence without placeholders has no clip.
+    left. A sequence without placeholders has no clip. Make it on the CPU and move it with `to`.
     """
 
     ids: Tensor
@@ -33,6 +82,11 @@ class ChatBatch:
     """(N, I) int64 ids of the QFormer's vocabulary, one row a clip; None without instructions."""
     instruction_mask: Tensor | None = None
     """(N, I) int64, 1 for a token, 0 for padding."""
+    places: Places = field(init=False, repr=False, compare=False)
+    """Of the values of `ids`, `mask` and `labels`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", Places.of(self.ids, self.mask, self.labels))
 
     @property
     def num_tokens(self) -> int:
@@ -53,9 +107,20 @@ class ChatBatch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "ChatBatch":
-        values: dict[str, Tensor | None] = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed = {name: change(value) for name, value in values.items() if value is not None}
-        return replace(self, **changed)
+        """The same batch with other tensors of the same values; they are not looked at again."""
+        changed = _changed(self, change)
+        object.__setattr__(changed, "places", _changed(self.places, change))
+        return changed
+
+
+def _changed(of: Held, change: Callable[[Tensor], Tensor]) -> Held:
+    """A copy with each tensor changed."""
+    changed = copy(of)
+    for each in fields(of):
+        value = getattr(of, each.name)
+        if isinstance(value, Tensor):
+            object.__setattr__(changed, each.name, change(value))
+    return changed
 
 
 def pad_prompts(

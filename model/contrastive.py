@@ -4,7 +4,8 @@ Letters: B pairs here, N pairs on all ranks, Q query tokens, E width of the comm
 Notable: pairs with the same index share a caption and are all positives. The gather sums
 gradients over ranks, so that after averaging they equal those of one process with the
 whole batch; if told to, it keeps each rank's own part, 1/world_size of that, as the original
-does. A rank that could not read a clip brings fewer pairs; the ranks tell each other how many.
+does. A rank that could not read a clip brings fewer pairs; the ranks tell each other how
+many, on the host, which needs the number for shapes.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 from torch.nn import functional
+
+from model.ranks import host_group
 
 SMALLEST_WEIGHT = 1e-4
 
@@ -37,9 +40,9 @@ def rows_per_rank(local: Tensor) -> list[int]:
     """Tell how many rows of a tensor each rank has; all ranks must ask."""
     if not _many_ranks():
         return [len(local)]
-    own = torch.tensor([len(local)], device=local.device)
+    own = torch.tensor([len(local)])
     rows = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(rows, own)
+    distributed.all_gather(rows, own, group=host_group())
     return [int(count) for count in torch.cat(rows).tolist()]
 
 

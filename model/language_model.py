@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from model.attention import register
 from model.config import LanguageModelConfig, LanguageModelSizes, LoraConfig
 from model.errors import ConfigError, WeightsError
 
@@ -81,7 +82,7 @@ def _bare(cfg: LanguageModelConfig, dtype: torch.dtype) -> PreTrainedModel:
     if cfg.architecture is None or cfg.sizes is None:
         raise ConfigError("language_model: give path, or architecture and sizes")
     config = _config(cfg.architecture, cfg.sizes)
-    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=register())
 
 
 def _recompute_layers(language_model: PreTrainedModel) -> None:
@@ -117,12 +118,12 @@ def _load(folder: Path, architecture: str | None, dtype: torch.dtype) -> PreTrai
     if architecture is not None:
         config = _as_architecture(config, CONFIG_CLASSES[architecture])
     if torch.get_default_device().type == "meta":
-        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=register())
     language_model, report = AutoModelForCausalLM.from_pretrained(
         folder,
         config=config,
         dtype=dtype,
-        attn_implementation="sdpa",
+        attn_implementation=register(),
         local_files_only=True,
         output_loading_info=True,
     )

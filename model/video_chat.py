@@ -2,7 +2,9 @@
 
 Letters: B sequences, L tokens, N clips, Q visual tokens a clip, D width.
 Notable: a placeholder id in the sequence marks where each visual token goes; the splice
-counts both sides. Positions count real tokens, so the side of the padding is free.
+counts both sides. Positions count real tokens, so the side of the padding is free. No forward
+pass looks at a value on the device, so the host runs ahead of a GPU; what must be looked at is
+known of the batch since it was made (`Places`).
 """
 
 from collections.abc import Sequence
@@ -12,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.attention import causal_mask
 from model.batch import ChatBatch
 from model.config import ModelConfig
 from model.errors import ConfigError, SpliceError
 from model.freezing import FreezableModule
 from model.language_model import add_lora, build_language_model
 from model.projector import Projector
-from model.prompt import IGNORED_LABEL, MEDIA_ID
+from model.prompt import MEDIA_ID
 from model.qformer import QFormer
 from model.stages import FROZEN_IN
 from model.video_encoder import VISUAL_NORM_EPS, VideoEncoder
@@ -67,8 +70,8 @@ class VideoChat(FreezableModule):
         Returns:
             "loss": float32 scalar, the mean over all labels; 0 where there are none.
         """
-        log_p, trained_BL = self._label_log_likelihoods(batch)
-        return {"loss": -log_p.sum() / trained_BL.sum().clamp(min=1)}
+        log_p = self._label_log_likelihoods(batch)
+        return {"loss": -log_p.sum() / max(1, len(log_p))}
 
     def logits(self, batch: ChatBatch) -> Tensor:
         """Give the language model's logits, (B, L, vocab)."""
@@ -85,9 +88,10 @@ class VideoChat(FreezableModule):
     @torch.no_grad()
     def sequence_log_likelihood(self, batch: ChatBatch) -> Tensor:
         """Give the log likelihood of each sequence's labels, summed: float32, (B,)."""
-        log_p, trained_BL = self._label_log_likelihoods(batch)
-        scores_BL = torch.zeros_like(trained_BL, dtype=log_p.dtype)
-        return scores_BL.masked_scatter(trained_BL, log_p).sum(dim=1)
+        log_p = self._label_log_likelihoods(batch)
+        scores = log_p.new_zeros(batch.ids.numel())
+        scores_BL = scores.index_copy(0, batch.places.before_labels, log_p).view_as(batch.ids)
+        return scores_BL[:, :-1].sum(dim=1)
 
     @torch.no_grad()
     def generate(
@@ -137,17 +141,19 @@ class VideoChat(FreezableModule):
         if self.numeric_bos:
             words_BLD = _with_numeric_bos(words_BLD, batch, self.language_model.config.bos_token_id)
         clips = 0 if batch.video is None else len(batch.video)
-        check_splice(media_BL.sum(dim=1).tolist(), clips, self.cfg.num_visual_tokens)
+        check_splice(batch.places.media_in_row, clips, self.cfg.num_visual_tokens)
         _check_instructions(batch, clips)
         if batch.video is None:
             return words_BLD
         visual_NQD = self.visual_tokens(batch.video, batch.instruction_ids, batch.instruction_mask)
-        return words_BLD.masked_scatter(media_BL[..., None], visual_NQD.to(words_BLD.dtype))
+        visual_MD = visual_NQD.to(words_BLD.dtype).flatten(0, 1)
+        spliced = words_BLD.flatten(0, 1).index_copy(0, batch.places.media, visual_MD)
+        return spliced.view_as(words_BLD)
 
     def _hidden(self, batch: ChatBatch) -> Tensor:
         hidden_BLD: Tensor = self.language_model.base_model(
             inputs_embeds=self.embedded(batch),
-            attention_mask=batch.mask,
+            attention_mask=causal_mask(batch.mask, is_padded=batch.places.is_padded),
             position_ids=(batch.mask.cumsum(dim=1) - 1).clamp(min=0),
             use_cache=False,
         ).last_hidden_state
@@ -158,16 +164,15 @@ class VideoChat(FreezableModule):
         logits: Tensor = head(hidden)
         return logits
 
-    def _label_log_likelihoods(self, batch: ChatBatch) -> tuple[Tensor, Tensor]:
-        """Log likelihood of each label, row by row, and where the labels are, (B, L - 1)."""
+    def _label_log_likelihoods(self, batch: ChatBatch) -> Tensor:
+        """Log likelihood of each label, row by row, (K,)."""
         if batch.labels is None:
             raise SpliceError("the batch has no labels")
-        labels_BL = batch.labels[:, 1:]
-        trained_BL = labels_BL != IGNORED_LABEL
+        before_K = batch.places.before_labels
         # The head is wide: it is only asked where an answer is trained.
-        logits = self._head(self._hidden(batch)[:, :-1][trained_BL])
-        log_p = -functional.cross_entropy(logits.float(), labels_BL[trained_BL], reduction="none")
-        return log_p, trained_BL
+        logits = self._head(self._hidden(batch).flatten(0, 1).index_select(0, before_K))
+        labels_K = batch.labels.flatten().index_select(0, before_K + 1)
+        return -functional.cross_entropy(logits.float(), labels_K, reduction="none")
 
 
 def check_splice(placeholders_B: Sequence[int], clips: int, tokens_a_clip: int) -> None:
@@ -191,17 +196,15 @@ def check_splice(placeholders_B: Sequence[int], clips: int, tokens_a_clip: int) 
 
 def _with_numeric_bos(words_BLD: Tensor, batch: ChatBatch, bos_id: int | None) -> Tensor:
     """The original's fault: BOS's number in every channel of the first token, not its embedding."""
-    first_B = batch.mask.argmax(dim=1)
-    rows_B = torch.arange(len(first_B), device=first_B.device)
-    first_ids_B = batch.ids[rows_B, first_B]
-    if bos_id is None or bool((first_ids_B != bos_id).any()):
+    first_ids_B = batch.places.first_ids
+    if bos_id is None or any(first_id != bos_id for first_id in first_ids_B):
         raise SpliceError(
             f"bos: reference needs sequences that begin with the language model's BOS ({bos_id}), "
-            f"not with {first_ids_B.tolist()}"
+            f"not with {list(first_ids_B)}"
         )
-    numbered = words_BLD.clone()
-    numbered[rows_B, first_B] = float(bos_id)
-    return numbered
+    where_L = torch.arange(words_BLD.shape[1], device=words_BLD.device)
+    first_BL = where_L == batch.mask.argmax(dim=1, keepdim=True)
+    return words_BLD.masked_fill(first_BL[..., None], float(bos_id))
 
 
 def _check_instructions(batch: ChatBatch, clips: int) -> None:

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from model.config import VideoEncoderConfig
 from model.drop_path import DropPath, drop_path_rates
-from model.errors import SpliceError
+from model.errors import ConfigError, SpliceError
 from model.pixels import normalised
 
 NORM_EPS = 1e-6
@@ -154,6 +154,24 @@ class VideoEncoder(nn.Module):
                 x_BLD = block(x_BLD)
         tokens_BLD: Tensor = x_BLD
         return tokens_BLD
+
+    def compile_blocks(self) -> None:
+        """Have torch compile the blocks, forward and backward, when they are first called.
+
+        One compilation serves all of them and all numbers of clips and frames: which code runs
+        for a shape does not depend on the shapes that came before, and no code is chosen by how
+        fast it ran, so a resumed run computes the same bits. Names of weights stay as they are.
+
+        Raises:
+            ConfigError: The blocks differ: with stochastic depth each would be compiled anew.
+        """
+        if self.cfg.drop_path:
+            raise ConfigError(
+                f"video_encoder.drop_path is {self.cfg.drop_path}: blocks that differ cannot be "
+                "compiled as one; set it to 0, or do not compile"
+            )
+        for block in self.blocks:
+            block.compile(dynamic=True, options={"deterministic": True})
 
     def _grid(self, video_BTCHW: Tensor) -> int:
         """Patches a side of the square with as many patches as a frame has."""

@@ -140,7 +140,8 @@ class VideoTextPretraining(FreezableModule):
         scores = self.match_head(seen).float()
         losses = functional.cross_entropy(scores, is_pair.long(), reduction="none")
         counts = torch.cat([torch.ones_like(exists_B), exists_B, exists_B])
-        return losses[counts].mean()
+        # Not losses[counts]: the host would wait for a GPU to tell how many there are.
+        return losses.where(counts, 0.0).sum() / counts.sum()
 
     def caption(self, states: QueryStates, text_ids_BL: Tensor, text_mask_BL: Tensor) -> Tensor:
         """Give the loss of predicting each next word from the clip and the words before."""

@@ -148,6 +148,9 @@ class Train(Strict):
             the run; each is skipped. In fp16 ten take the loss scale from 65536 to 64.
         zero_stage: DeepSpeed's ZeRO stage.
         recompute: Recompute activations in the backward pass to save memory.
+        compile: Whether torch compiles the video encoder's blocks at the first step: `auto`, on a
+            GPU where it can; `on`, or an error that says why it cannot; `off`. `jobs.compiling`
+            has more.
         freeze: Components not trained, beside those the stage freezes anyway.
         unfreeze: Components trained although the stage freezes them: `video_encoder` in
             stage 1. The language model learns by adapters only.
@@ -183,6 +186,7 @@ class Train(Strict):
     max_bad_steps: Annotated[int, Field(ge=1)] = 10
     zero_stage: Literal[0, 1, 2, 3] = 1
     recompute: bool = False
+    compile: Literal["auto", "on", "off"] = "auto"
     freeze: tuple[Component, ...] = ()
     unfreeze: tuple[Component, ...] = ()
     seed: int = 42
@@ -203,6 +207,17 @@ class Train(Strict):
     def _has_tiles_in_stage3_only(self) -> "Train":
         if self.tiles is not None and self.entry != "stage3":
             raise ValueError(f"tiles: stage3 sees pictures in tiles, {self.entry} does not")
+        return self
+
+    @model_validator(mode="after")
+    def _compiles_what_stays_in_place(self) -> "Train":
+        if self.compile == "on" and self.zero_stage == 3:  # noqa: PLR2004 - a stage's number
+            raise ValueError(
+                "compile: on and zero_stage: 3 do not go together: DeepSpeed brings the weights of "
+                "each layer while it runs, which compiled code does not wait for; use auto or off"
+            )
+        if self.compile == "on" and self.entry == "language_model":
+            raise ValueError("compile: language_model has no video encoder; use auto or off")
         return self
 
     @model_validator(mode="after")
