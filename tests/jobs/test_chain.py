@@ -53,7 +53,9 @@ def test_story_of_a_training_stage_says_all_that_status_shows(chain):
         exit_code=0,
         exit_at=story.exit_at,
         message="",
+        start_s=story.start_s,
     )
+    assert story.start_s > 0
     assert story.started_at < story.ready_at < story.exit_at
     assert story.loss > 0
     assert story.save_s > 0
@@ -82,7 +84,10 @@ def test_learning_rate_of_each_step_is_the_scheduled_one(chain):
 def test_newest_checkpoints_stay_and_older_ones_go(chain):
     folders = checkpoint_folders(chain.run.stage("s1").checkpoints)
 
-    assert [folder.name for folder in folders] == ["step-00000018-final", "step-00000016"]
+    # A save that is due while another is being written comes a step or two later.
+    (final, before) = (folder.name for folder in folders)
+    assert final == "step-00000018-final"
+    assert before in ("step-00000016", "step-00000017")
 
 
 def test_manifest_lists_every_file_and_where_it_comes_from(chain):
@@ -92,7 +97,7 @@ def test_manifest_lists_every_file_and_where_it_comes_from(chain):
     assert {file.name for file in manifest.files} | {"manifest.json"} == {
         path.name for path in folder.iterdir()
     }
-    assert manifest.parent == str(folder.with_name("step-00000016"))
+    assert manifest.parent == str(checkpoint_folders(folder.parent)[1])
     assert (manifest.world_size, manifest.samples_seen, manifest.weights) == (
         2,
         144,
