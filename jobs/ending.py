@@ -21,7 +21,7 @@ def end_stopped(job: Job, stopped: StoppedError) -> int:
     """Tells the stop, waits until no rank has anything to lose, and requeues; gives the code."""
     job.tell("signal", name=job.stop.signal_name)
     # What was done after the last save counts as lost, so that is the step to tell.
-    last = stopped.step if job.reached.step is None else job.reached.step
+    last = max((s for s in (stopped.step, job.reached.step) if s is not None), default=None)
     code = end(job, "stopped", exits.STOPPED, str(stopped), step=last)
     job.stop.wait_for_all()
     _requeue(job)

@@ -18,6 +18,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A loaded machine is slow, which is no fault of the code under test.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+# How wide the terminal is must not decide what a table shows; pytest-xdist hands it on.
+os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster_of_others(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the session's Slurm from a test that does not ask for it, whichever ran before."""
+    asks = "slurm" in request.fixturenames or request.node.get_closest_marker("cluster")
+    if not asks:
+        monkeypatch.delenv("SLURM_CONF", raising=False)
 
 
 def pytest_xdist_make_scheduler(config, log):

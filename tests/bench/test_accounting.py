@@ -1,5 +1,7 @@
 """Where the seconds of an attempt went."""
 
+from typing import Any
+
 import pytest
 
 from bench.accounting import take_apart
@@ -10,9 +12,10 @@ from jobs.contract.events import Event
 BEGAN = 1000.0
 
 
-def attempt(seconds: float, cause: str | None = "preemption") -> Attempt:
-    """One that held its nodes for so long."""
-    ends = {"started_at": BEGAN, "ended_at": BEGAN + seconds, "cause": cause}
+def attempt(seconds: float, cause: str = "requeue", exit_kind: str | None = "stopped") -> Attempt:
+    """One that held its nodes for so long; told to stop, it put itself back into the queue."""
+    ends: dict[str, Any] = {"started_at": BEGAN, "ended_at": BEGAN + seconds}
+    ends |= {"cause": cause, "exit_kind": exit_kind}
     known = {"submission_id": 1, "stage_run_id": 1, "cluster": "c", "slurm_id": "7", "restart": 0}
     return Attempt(state="PREEMPTED", **known, **ends)
 
@@ -42,8 +45,9 @@ def test_attempt_is_taken_apart_without_a_second_left_over():
     assert not need_not_have_lost(found)
 
 
-def test_steps_that_the_next_attempt_makes_again_are_lost():
-    found = take_apart("s", attempt(40), EVENTS[:-1], 20)
+@pytest.mark.parametrize(("cause", "exit_kind"), [("requeue", "stopped"), ("preemption", None)])
+def test_steps_that_the_next_attempt_makes_again_are_lost(cause, exit_kind):
+    found = take_apart("s", attempt(40, cause, exit_kind), EVENTS[:-1], 20)
 
     assert (found.lost_steps, found.spent.steps, found.spent.data) == (11, 0, 0)
     assert found.spent.lost == pytest.approx(23)
@@ -51,7 +55,7 @@ def test_steps_that_the_next_attempt_makes_again_are_lost():
 
 
 def test_steps_lost_with_the_node_could_not_be_kept():
-    found = take_apart("s", attempt(40, "node failure"), EVENTS[:-1], 20)
+    found = take_apart("s", attempt(40, "node failure", None), EVENTS[:-1], 20)
 
     assert found.lost_steps == 11
     assert not need_not_have_lost(found)

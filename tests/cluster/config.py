@@ -31,12 +31,14 @@ class Config:
         ports: One for slurmctld, one for slurmdbd, then one a node.
         accounting: Whether slurmdbd and MariaDB keep what `sacct` reads.
         min_job_age_s: How long slurmctld remembers a finished job.
+        first_job_id: The Slurm id of its first job.
     """
 
     folder: Path
     ports: tuple[int, ...]
     accounting: bool
     min_job_age_s: int
+    first_job_id: int
 
     @property
     def slurm_conf(self) -> Path:
@@ -128,6 +130,9 @@ def slurm_conf(config: Config) -> str:
 ClusterName={CLUSTER_NAME}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={config.controller_port}
+# The ranks of a job meet at a port that follows from its Slurm id, and clusters side by side
+# share this machine's.
+FirstJobId={config.first_job_id}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge

@@ -142,8 +142,14 @@ class Daemons:
             )
         return done.stdout
 
-    def wait(self, condition: Callable[[], bool], what: str, limit_s: float = READY_S) -> None:
-        """Wait until a condition holds.
+    def wait(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        limit_s: float = READY_S,
+        every_s: float = 0.1,
+    ) -> None:
+        """Wait until a condition holds; ask every `every_s`.
 
         Raises:
             SlurmClusterError: When it does not within `limit_s`, with the ends of the logs.
@@ -154,7 +160,7 @@ class Daemons:
                 raise SlurmClusterError(
                     f"waited {limit_s:g} s in vain until {what}:\n{self._log_tails()}"
                 )
-            time.sleep(0.1)
+            time.sleep(every_s)
 
     def _log_tails(self) -> str:
         return "\n".join(_tail(path) for path in sorted(self._log.iterdir()))

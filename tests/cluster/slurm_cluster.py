@@ -7,6 +7,7 @@ test run was killed is swept away by the next one that starts.
 
 import contextlib
 import os
+import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +78,10 @@ class SlurmCluster:
 
     def _make_config(self) -> Config:
         folder = given_folder(self._given_folder) if self._given_folder else temporary_folder()
-        return Config(folder, free_ports(), self._accounting, self._min_job_age_s)
+        # Seven digits at most: the folder's length counts on it.
+        first_job_id = random.randrange(1_000, 1_000_000)
+        age = self._min_job_age_s
+        return Config(folder, free_ports(), self._accounting, age, first_job_id)
 
     def stop(self) -> None:
         """End every process of the cluster, jobs included, and remove its folder."""
@@ -125,13 +129,15 @@ class SlurmCluster:
         """Give Slurm's word for what a job is, as long as slurmctld remembers it."""
         return self.run("squeue", "-h", "-t", "all", "-j", slurm_id, "-o", "%T").strip()
 
-    def wait(self, condition: Callable[[], bool], what: str, limit_s: float = 60) -> None:
-        """Wait until a condition holds.
+    def wait(
+        self, condition: Callable[[], bool], what: str, limit_s: float = 60, every_s: float = 0.1
+    ) -> None:
+        """Wait until a condition holds; ask every `every_s`.
 
         Raises:
             SlurmClusterError: When it does not within `limit_s`, with the ends of the logs.
         """
-        self._running.wait(condition, what, limit_s)
+        self._running.wait(condition, what, limit_s, every_s)
 
     def wait_for_state(self, slurm_id: str, *states: str, limit_s: float = 60) -> None:
         """Wait until a job is in one of these states."""

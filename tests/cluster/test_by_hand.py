@@ -23,9 +23,9 @@ def _type(*arguments: str, path: str = os.environ["PATH"]) -> subprocess.Complet
     )
 
 
-def test_cluster_by_hand_goes_up_shows_itself_and_goes_down(tmp_path: Path) -> None:
-    place = f"--dir={tmp_path / 'c'}"
-    export = f"export SLURM_CONF={tmp_path}/c/slurm.conf"
+def test_cluster_by_hand_goes_up_shows_itself_and_goes_down(short_path: Path) -> None:
+    place = f"--dir={short_path / 'c'}"
+    export = f"export SLURM_CONF={short_path}/c/slurm.conf"
 
     up, again = (_type("tests.cluster", "up", place) for _ in range(2))
     status = _type("tests.cluster", "status", place)
@@ -34,7 +34,7 @@ def test_cluster_by_hand_goes_up_shows_itself_and_goes_down(tmp_path: Path) -> N
 
     assert [done.returncode for done in (up, again, status, down, afterwards)] == [0, 0, 0, 0, 1]
     assert all(export in done.stdout for done in (up, again, status))
-    assert not (tmp_path / "c").exists()
+    assert not (short_path / "c").exists()
 
 
 def test_install_has_nothing_to_do_where_all_is_there() -> None:

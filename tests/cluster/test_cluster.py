@@ -137,8 +137,8 @@ def test_cluster_of_a_killed_run_is_swept_away_by_the_next() -> None:
         assert not folder.exists()
 
 
-def test_failed_start_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = tmp_path / "c"
+def test_failed_start_says_why_and_leaves_nothing_behind(short_path: Path) -> None:
+    folder = short_path / "c"
 
     with pytest.raises(SlurmClusterError, match="slurmctld ended instead of starting"):
         SlurmCluster(folder, accounting=False, min_job_age_s=-1).start()
@@ -147,12 +147,12 @@ def test_failed_start_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None
     assert not is_running(folder)
 
 
-def test_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    treasure = tmp_path / "treasure"
+def test_folder_of_something_else_is_left_alone(short_path: Path) -> None:
+    treasure = short_path / "treasure"
     treasure.touch()
 
     with pytest.raises(SlurmClusterError, match="not empty and no cluster's"):
-        SlurmCluster(tmp_path).start()
+        SlurmCluster(short_path).start()
 
     assert treasure.exists()
 

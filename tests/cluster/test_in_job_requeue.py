@@ -151,10 +151,11 @@ def training(folder: Path) -> Material:
     return Material(folder / "clips", folder / "tokenizer")
 
 
+@pytest.mark.alone  # training has 10 s of grace to save in
 def test_training_on_two_nodes_loses_no_step_when_it_is_preempted(slurm, stages, tmp_path):
     material = training(tmp_path)
     recipe = material.train("stage1", "train_pairs.json", epochs=1000)
-    spec = material.spec("training", **recipe)
+    spec = material.spec("training", nodes=2, **recipe)
     stage = stages.submit(spec, lambda task: task, nodes=2, partition="preemptcancel")
     stage.wait_for_step(3, limit_s=120)
 
