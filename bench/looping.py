@@ -1,11 +1,18 @@
-"""A rank that trains the same steps with the trainer and in a bare loop."""
+"""A rank that trains the same steps with the trainer and in a bare loop.
+
+Notable: where a machine has no core to spare, the loader's processes slow down
+what runs beside them, whatever the trainer does. So the bare loop runs twice: with nothing
+beside it, and beside a process that has the same data loaded, at the same pace, for nobody.
+"""
 
 import copy
 import gc
+import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,11 +20,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from jobs.batches import ConversationBatches
 from jobs.build import model_config
 from jobs.checkpoint.progress import Progress
 from jobs.contract.events import EventWriter, read_events
 from jobs.contract.paths import AttemptKey, RunFolder
-from jobs.contract.spec import StageSpec
+from jobs.contract.spec import StageSpec, Train
 from jobs.contract.task import StageTask
 from jobs.distributed import Place, join
 from jobs.engine import build_engine, set_lr
@@ -41,6 +49,8 @@ LONG: dict[str, Any] = {
         "sizes": {"width": 256, "layers": 4, "heads": 4, "kv_heads": 2, "ffn_width": 1024}
     },
 }
+STEP, END = "step", "end"
+"""What a rank tells the process that loads beside it."""
 OVERRIDES = {"long": LONG, "tiny": TINY}
 
 Block = dict[str, list[float]]
@@ -95,6 +105,7 @@ class Loops:
     Attributes:
         trained: The trainer's blocks.
         bared: Those of the bare loop.
+        beside: Those of the bare loop beside the loading of the same data.
         shares: Of each of the trainer's blocks, the part of the time that waited for data.
     """
 
@@ -104,6 +115,7 @@ class Loops:
         join(self._place, timeout_s=600)
         self.trained: list[Block] = []
         self.bared: list[Block] = []
+        self.beside: list[Block] = []
         self.shares: list[float] = []
 
     def build(self, size: str, clips: Path, tokenizer: Path, *, steps: int, workers: int) -> None:
@@ -129,29 +141,27 @@ class Loops:
         torch.manual_seed(0)
         self._module = VideoChat(config, stage=3)
         self._image_size = config.video_encoder.image_size
-        job = self._job(self._spec, "batches")
-        self._collate = conversation_batches(job, config, TOKENS, turns_seed=self._recipe.seed)
+        self._collate = collate_of(self._spec, self._place)
         self._batching = self._recipe.batching(ranks)
         alone = self._recipe.model_copy(update={"workers": 0})
-        place, size_px = self._place, self._image_size
-        feed = Feed(alone, place, self._batching, size_px, self._collate, tell=lambda _: None)
+        feed = feed_of(self._spec.model_copy(update={"train": alone}), self._place)
         self._steps = [each.batches for each in feed.steps(Progress())]
+        self._loading, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=load_beside, args=(theirs, self._spec, self._place)
+        )
+        process.start()  # it ends with this process, when the pipe does
+        theirs.close()
 
     @property
-    def _recipe(self) -> Any:  # noqa: ANN401 - a Train; the specification of this bench has one
-        return self._spec.train
-
-    def _job(self, spec: StageSpec, name: str) -> Job:
-        run = RunFolder(self._folder / name)
-        task = StageTask(run.root, spec.stage, 1, self._token)
-        path = run.stage(spec.stage).events_file(self._place.attempt)
-        events = EventWriter(path) if self._place.rank == 0 else None
-        return Job(task, spec, run, self._place, StopFlag(), events)
+    def _recipe(self) -> Train:
+        return recipe_of(self._spec)
 
     def with_trainer(self) -> None:
         """A block of the trainer's."""
         module, clock = self._copy()
-        job = self._job(self._spec, f"block-{len(self.trained)}")
+        run = RunFolder(self._folder / f"block-{len(self.trained)}")
+        job = job_of(self._spec, self._place, run)
         train(job, module, self._collate, image_size=self._image_size)
         self.trained.append(clock.block())
         if job.events is not None:
@@ -162,14 +172,30 @@ class Loops:
 
     def bare(self) -> None:
         """A block of the bare loop's."""
+        self.bared.append(self._bare(lambda: None))
+
+    def bare_beside(self) -> None:
+        """The same while the data of the steps are loaded for nobody."""
+        self._loading.send(STEP)
+        self._loading.recv()  # a trainer's first step, too, waits for its data
+        self.beside.append(self._bare(lambda: self._loading.send(STEP)))
+        self._loading.send(END)
+        self._loading.recv()
+
+    def end(self) -> None:
+        """Ends the process that loads; without this it would wait for another block."""
+        self._loading.close()
+
+    def _bare(self, before_step: Callable[[], None]) -> Block:
         module, clock = self._copy()
         engine = build_engine(module, self._recipe, self._batching, self._place.world_size)
         set_lr(engine, self._recipe.lr)
         for batches in self._steps:
+            before_step()
             for batch in batches:
                 engine.backward(engine(**batch.arguments)["loss"])
                 engine.step()
-        self.bared.append(clock.block())
+        return clock.block()
 
     def _copy(self) -> "tuple[nn.Module, _Clock]":
         gc.collect()  # the block before leaves its engine behind
@@ -196,3 +222,58 @@ class _Clock:
             "wall_s": [later[0] - earlier[0] for earlier, later in pairs],
             "cpu_s": [later[1] - earlier[1] for earlier, later in pairs],
         }
+
+
+def load_beside(told: Connection, spec: StageSpec, place: Place) -> None:
+    """Loads the micro-batches of a step each time it is told to, and throws them away.
+
+    Args:
+        told: `STEP` takes a step; `END` ends the block, after which the next `STEP` begins
+            another. The first step and the end are confirmed.
+        spec: The stage.
+        place: Of the rank whose data they are.
+    """
+    torch.set_num_threads(1)
+    feed = feed_of(spec, place)
+    try:
+        while told.recv() == STEP:
+            steps = feed.steps(Progress())
+            next(steps)
+            told.send(STEP)
+            while told.recv() == STEP:
+                next(steps, None)
+            del steps  # and with it the loader's processes
+            told.send(END)
+    except EOFError:
+        return
+
+
+def recipe_of(spec: StageSpec) -> Train:
+    """What the stage trains; raises ValueError where it trains nothing."""
+    if spec.train is None:
+        raise ValueError(f"stage {spec.stage}: its specification has no `train`")
+    return spec.train
+
+
+def job_of(spec: StageSpec, place: Place, run: RunFolder) -> Job:
+    """A rank's job, with a folder of its own to tell and save in."""
+    task = StageTask(run.root, spec.stage, 1, place.attempt.slurm_id)
+    path = run.stage(spec.stage).events_file(place.attempt)
+    events = EventWriter(path) if place.rank == 0 else None
+    return Job(task, spec, run, place, StopFlag(), events)
+
+
+def collate_of(spec: StageSpec, place: Place) -> ConversationBatches:
+    """How stage 3 makes the model's inputs."""
+    recipe, config = recipe_of(spec), model_config(spec.model)
+    task = StageTask(Path(), spec.stage, 1, place.attempt.slurm_id)
+    job = Job(task, spec, RunFolder(Path()), place, StopFlag(), None)
+    return conversation_batches(job, config, recipe.max_text_tokens, turns_seed=recipe.seed)
+
+
+def feed_of(spec: StageSpec, place: Place) -> Feed:
+    """The data of a rank."""
+    recipe, size_px = recipe_of(spec), model_config(spec.model).video_encoder.image_size
+    batching = recipe.batching(place.world_size)
+    collate = collate_of(spec, place)
+    return Feed(recipe, place, batching, size_px, collate, tell=lambda _: None)

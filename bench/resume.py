@@ -111,7 +111,7 @@ def with_kills(
     began = time.monotonic()
     while len(killed_at) < kills:
         with started(run, spec, ranks=ranks) as attempt:
-            attempt.wait_until(lambda: attempt.story.total_steps)  # noqa: B023 - used in this turn
+            attempt.wait_until(lambda: attempt.story.total_steps)
             first, total = attempt.story.first_step or 0, attempt.story.total_steps or 0
             furthest = first + (total - first) // (kills - len(killed_at) + 1)
             attempt.wait_for("step", draws.randint(first + 1, max(first + 1, furthest)))

@@ -115,7 +115,7 @@ class Stepper:
             for name, value in batch.arguments.items()
         }
         if batch.number is not None:
-            torch.manual_seed(seed_of(self._seed, step, batch.number))
+            seed_generators(seed_of(self._seed, step, batch.number))
         loss: Tensor = self._engine(**moved)["loss"]
         losses.append(loss.detach())
         return loss
@@ -148,6 +148,20 @@ class Stepper:
         buffer = getattr(self._engine.optimizer, "grad_partitions_flat_buffer", None)
         if buffer is not None:
             buffer.zero_()
+
+
+def seed_generators(seed: int) -> None:
+    """Seeds what a forward pass draws from: the generators of the host and of this rank's GPU.
+
+    `torch.manual_seed` does it for all kinds of devices, and for each that is not in use it writes
+    down its caller's stack: 2 ms a micro-batch on a machine without a GPU.
+
+    Args:
+        seed: As `torch.manual_seed` takes it.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed(seed)
 
 
 def seed_of(seed: int, step: int, number: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jobs.optimizer import build_optimizer
+from jobs.steps import seed_generators
 from tests.jobs.ranks import run_ranks
 from tests.jobs.tiny_training import (
     CASES,
@@ -158,3 +159,12 @@ def test_loss_scale_of_fp16_goes_as_torchs_own_at_most_a_step_later(told):
         for before, now, overflows in zip([0.0, *theirs], theirs, OVERFLOWS, strict=False)
     ]
     assert told[0]["scales"] == later
+
+
+def test_seeded_generator_draws_what_torch_draws_with_the_seed():
+    torch.manual_seed(7)
+    wanted = torch.rand(8)
+
+    seed_generators(7)
+
+    assert torch.equal(torch.rand(8), wanted)
