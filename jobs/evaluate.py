@@ -28,6 +28,7 @@ def run(job: Job) -> None:
         RefusedError: A newer attempt took over, or there is nothing to evaluate.
     """
     join(job.place)
+    job.stop.meet()
     wanted = job.spec.evaluate
     if wanted is None:
         raise RefusedError(f"stage {job.spec.stage}: its specification has no `evaluate`")

@@ -103,6 +103,17 @@ class StopFlag:
                     self._leave()
         os.close(reader)
 
+    def meet(self) -> None:
+        """Makes the ranks' way to agree; all call it, as soon as they have joined.
+
+        A rank that dies later is noticed in the next agreement. One that dies before the others
+        have made it would have them wait for it, until torch gives up.
+        """
+        import torch.distributed as dist  # noqa: PLC0415 - the handlers stand before slow imports
+
+        if self._group is None and dist.get_world_size() > 1:
+            self._group = dist.new_group(backend="gloo")
+
     def agreed(self) -> bool:
         """Whether any rank was asked to stop; every rank must call it at the same place.
 
@@ -119,14 +130,13 @@ class StopFlag:
         Args:
             counts: As many on every rank.
         """
-        import torch  # noqa: PLC0415 - the handlers must stand before the slow imports
+        import torch  # noqa: PLC0415 - see meet
         import torch.distributed as dist  # noqa: PLC0415
 
         own = self._agreed or self.signal_name is not None
         if dist.get_world_size() == 1:
             return Agreed(self._decide(asked=own), counts)
-        if self._group is None:
-            self._group = dist.new_group(backend="gloo")
+        self.meet()
         sums = torch.tensor([int(own), *counts])
         dist.all_reduce(sums, group=self._group)
         asked, *found = sums.tolist()

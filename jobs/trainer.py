@@ -45,6 +45,7 @@ def begin(job: Job) -> tuple[Train, ModelConfig]:
     _check_precision(job, recipe)
     _check_ranks(job, recipe)
     join(job.place)
+    job.stop.meet()
     job.clock.mark("join")
     torch.manual_seed(recipe.seed)
     return recipe, model_config(job.spec.model, recompute=recipe.recompute)

@@ -117,12 +117,12 @@ def test_damaged_checkpoint_is_passed_over_and_none_left_holds_the_stage(
     run = submitting(on_slurm(tmp_path), cluster)
     slurm.wait(lambda: newest_step(run.folder("second")) == 3, "the first slice is over")
     checkpoints = run.folder("second").checkpoints
-    (checkpoints / "step-00000003" / "state").write_text("{")
+    (checkpoints / "step-00000003" / "state.json").write_text("{")
 
     run.until(lambda _: len(run.rows["second"].submissions) == 2)
     slurm.wait(lambda: newest_step(run.folder("second")) == 5, "the second slice")
     slurm.wait(lambda: not _is_running(run), "the second slice is over")
-    for state in checkpoints.glob("*/state"):
+    for state in checkpoints.glob("*/state.json"):
         state.write_text("{")
     run.until(lambda now: now["second"] == "held")
     held = run.rows["second"]

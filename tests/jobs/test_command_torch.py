@@ -96,9 +96,9 @@ def test_interrupted_torchrun_goes_on_and_ends_with_the_same_weights(run, tmp_pa
     again = run_stage(run, spec, ranks=1)
 
     assert (attempt.codes, attempt.story.outcome) == ([75], "stopped")
-    assert attempt.story.last_step in (20, 30, 40, 50)
+    assert attempt.story.saved_step in (20, 30, 40, 50)
     assert (again.codes, again.story.outcome) == ([0], "done")
-    assert again.story.first_step == attempt.story.last_step
+    assert again.story.first_step == attempt.story.saved_step
     _, manifest = done_marker(run.stage("s").checkpoints, digests=True)
     weights = torch.load(f"{manifest.source}/state.pt")["weights"]
     assert (manifest.step, torch.equal(weights, straight(ranks=2))) == (60, True)
@@ -147,7 +147,7 @@ def test_interrupted_trainer_of_hugging_face_goes_on_from_the_step_it_was_told_a
         attempt.wait()
     again = run_stage(run, spec, ranks=1)
 
-    stopped_at = attempt.story.last_step
+    stopped_at = attempt.story.saved_step
     saved = run.stage("s").root / "output"
     assert (attempt.codes, attempt.story.outcome) == ([75], "stopped")
     assert max(event.fields["step"] for event in attempt.events("step")) - stopped_at <= 1

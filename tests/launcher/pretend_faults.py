@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NoReturn
 
@@ -114,18 +114,23 @@ class Sliced:
 
 @dataclass(frozen=True)
 class Kept(Sliced):
-    """The same, saved and resumed by the real keeper; the one rank is a process group."""
+    """The same, saved and resumed by the real keeper; the one rank is a process group.
+
+    Attributes:
+        engine: Makes the engine that is saved.
+    """
+
+    engine: Callable[[], Any] = field(kw_only=True)
 
     def count(self, job: Job) -> None:
         """What rank 0 does."""
         import torch.distributed as dist  # noqa: PLC0415 - in the job only
 
         from jobs.keeper import Keeper  # noqa: PLC0415
-        from tests.jobs.checkpoint.small import SmallEngine  # noqa: PLC0415
 
         meet = job.folder.root / f"meet-{job.place.attempt}"
         dist.init_process_group("gloo", init_method=f"file://{meet}", rank=0, world_size=1)
-        keeper = Keeper(job, SmallEngine(), Checkpointing(keep=100, every=1), carried={})
+        keeper = Keeper(job, self.engine(), Checkpointing(keep=100, every=1), carried={})
         progress = keeper.resume()
         job.tell("started", resume_step=progress.step, total_steps=self.steps)
         job.stop.stay()
@@ -177,4 +182,7 @@ def sliced(**parts: Any) -> Callable[[StageTask], Stage]:
 
 def kept(**parts: Any) -> Callable[[StageTask], Stage]:
     """Makes `Kept` stages of these parts."""
-    return partial(Kept, **parts)
+    from tests.jobs.checkpoint import small  # noqa: PLC0415 - torch; most tests need none
+
+    cloudpickle.register_pickle_by_value(small)
+    return partial(Kept, engine=small.SmallEngine, **parts)

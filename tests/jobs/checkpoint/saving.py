@@ -35,6 +35,7 @@ def main() -> None:
     if rank == 1 and what == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if rank == 1 and what == "overtaken":
+        job.folder.fence.parent.mkdir(parents=True, exist_ok=True)
         job.folder.fence.write_text("2")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     if rank == 1 and what == "full":
