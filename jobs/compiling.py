@@ -1,11 +1,13 @@
-"""Whether a stage's video encoder is compiled, and what keeps it from being.
+"""Compiles a stage's video encoder where its recipe says so, or says what keeps it from being.
 
-Notable: only the encoder's blocks are: they see the same shapes in every step and hold most of
-the operations outside the language model, which is another library's. `auto` leaves a CPU alone:
-there the compiled step of three blocks of width 384 took as long as the plain one (0.99 of its
-speed) after 11 s of the processor for the compilation, which each attempt on a new node begins
-with (`python -m bench.compile`, torch 2.13). On a GPU it is on by what compilers are known to do
-there (they join the norms, GELU and sums into few kernels); the same command measures it.
+Notable: only the encoder's blocks are compiled: they see the same shapes in every step and hold
+most of the operations outside the language model, which is another library's. Nobody gets it
+unasked. On a CPU the compiled step of three blocks of width 384 took as long as the plain one
+(0.99 of its speed) after 11 s of the processor for the compilation, which each attempt on a new
+node begins with (`python -m bench.compile`, torch 2.13; on a GPU the same command measures it).
+And the kernels that torch makes for a GPU follow in the order of their sums from the first shape
+that they see: where pictures and videos are mixed, a resume that begins with the other kind may
+differ from an undisturbed run in the last bits.
 """
 
 import os
@@ -23,32 +25,24 @@ COMPILERS = {"CXX": ("g++", "clang++"), "CC": ("gcc", "clang", "cc")}
 """By the variable that names another one: what torch looks for on a CPU, and what Triton does."""
 
 
-def compile_encoder(module: nn.Module, recipe: Train) -> bool:
+def compile_encoder(module: nn.Module, recipe: Train) -> None:
     """Has the blocks of the module's video encoder compiled at the first step, if so wished.
 
     Args:
         module: The stage's model.
         recipe: Its `compile` says what is wished.
 
-    Returns:
-        Whether they will be.
-
     Raises:
-        RefusedError: It was wished for (`on`) and cannot be done; the text says why.
+        RefusedError: It was wished for and cannot be done; the text says why.
     """
-    has_gpu = torch.cuda.is_available()
-    if recipe.compile == "off" or (recipe.compile == "auto" and not has_gpu):
-        return False
+    if not recipe.compile:
+        return
     encoder = getattr(module, "video_encoder", None)
-    hindrance = hindrance_of(encoder, recipe.zero_stage, has_gpu=has_gpu)
-    if hindrance and recipe.compile == "on":
-        raise RefusedError(f"compile: on, but {hindrance}; set it to auto or off")
+    hindrance = hindrance_of(encoder, recipe.zero_stage, has_gpu=torch.cuda.is_available())
     if hindrance or not isinstance(encoder, VideoEncoder):
-        say(f"compile: auto is off: {hindrance}")
-        return False
+        raise RefusedError(f"compile: true, but {hindrance}; set it to false")
     encoder.compile_blocks()
     say("compile: the video encoder is compiled at the first step, which takes longer")
-    return True
 
 
 def hindrance_of(encoder: object, zero_stage: int, *, has_gpu: bool) -> str:
@@ -72,7 +66,7 @@ def _missing_tool(*, has_gpu: bool) -> str:
     if has_gpu and not _has_triton():
         return "Triton, which makes a GPU's kernels, is not installed"
     if not _is_reproducible():
-        return f"torch {torch.__version__} chooses kernels by their speed: a resume would differ"
+        return f"torch {torch.__version__} cannot be kept from choosing kernels by their speed"
     return ""
 
 

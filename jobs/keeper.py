@@ -19,7 +19,8 @@ from jobs.checkpoint.loading import load
 from jobs.checkpoint.progress import Progress
 from jobs.checkpoint.resume import Found, find_resume_point
 from jobs.checkpoint.saver import Saved, Saver, Snapshot
-from jobs.checkpoint.state import EngineState
+from jobs.checkpoint.standing import Standing
+from jobs.checkpoint.state import EngineState, kept_buffers
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.hazard import read_hazard
 from jobs.distributed import on_rank_0
@@ -27,9 +28,8 @@ from jobs.job import Job, RefusedError, StoppedError
 from jobs.log import say
 from jobs.steps import StepOutcome
 
-RETRY_S = 30.0
-"""Before a save that failed is tried again; each further failure doubles it."""
-LONGEST_RETRY_S = 600.0
+LONGEST_SAVE_S = 600.0
+"""A save that takes longer, and longer than may be unsaved, hangs."""
 FINAL_TRIES = 3
 
 
@@ -70,12 +70,8 @@ class Keeper:
         self._saver = Saver(job, self._state, rules)
         self._timer: SaveTimer
         self._parent: str | None = None
-        # Step and `final` of the newest checkpoint; of step 0 there is nothing to save.
-        self._safe = (0, False)
-        self._safe_at = time.monotonic()
-        self._begun_at = self._safe_at
-        self._failures = 0
-        self._retry_at: float | None = None
+        self._standing = Standing(since=time.monotonic())
+        self._step_s = 0.0
         self._losses: list[float] = []
         self._saved_losses: list[float] = []
 
@@ -87,25 +83,26 @@ class Keeper:
         """
         found = find_resume_point(self._job.folder)
         self._tell_bad(found)
-        progress, save_s = Progress(), None
+        progress, save_s, is_final = Progress(), None, False
         if found.newest is not None:
             path, manifest = found.newest
-            self._parent, self._safe = str(path), (manifest.step, manifest.final)
-            save_s = manifest.save_s
+            self._parent, save_s, is_final = str(path), manifest.save_s, manifest.final
             progress = load(self._state, path)
         self._job.reached.step = progress.step
-        self._safe_at = time.monotonic()
+        now = time.monotonic()
+        self._standing = Standing(progress.step, is_final, since=now)
         self._timer = SaveTimer(
             self._rules,
             lambda: read_hazard(self._job.folder.hazard, len(self._job.place.hosts)),
             since=progress,
-            now_s=self._safe_at,
+            now_s=now,
             durable_s=save_s,
         )
         return progress
 
     def stepped(self, outcome: StepOutcome, step_s: float) -> None:
         """Takes note of a step."""
+        self._step_s = step_s
         self._timer.stepped(step_s)
         if outcome.loss is not None and not outcome.why:
             self._losses.append(outcome.loss)
@@ -115,25 +112,29 @@ class Keeper:
         if self._job.place.rank:
             return Wishes()
         now = time.monotonic()
+        standing, saved = self._standing, self._saver.outcome
+        if saved is not None:  # all ranks take note of it before they act on the other wishes
+            standing = standing.after(saved, now=now, max_unsaved=self._rules.max_unsaved)
         is_free = self._saver.is_idle or self._saver.is_done
-        is_ripe = self._retry_at is None or now >= self._retry_at
+        is_ripe = standing.retry_at is None or now >= standing.retry_at
         # It is kept for being an epoch's end: the steps after it will not do.
         ends_epoch = self._rules.keep_epochs and progress.batch == 0
+        is_due = self._is_due(standing, progress, now)
         return Wishes(
             collect=int(self._saver.is_done),
-            save=int((is_free or ends_epoch) and is_ripe and self._is_due(progress, now)),
-            give_up=int(now - self._safe_at > self._rules.max_unsaved),
+            save=int((is_free or ends_epoch) and is_ripe and is_due),
+            give_up=int(now + self._step_s - standing.since > self._rules.max_unsaved),
         )
 
-    def _is_due(self, progress: Progress, now: float) -> bool:
-        if progress.step <= self._safe[0]:
+    def _is_due(self, standing: Standing, progress: Progress, now: float) -> bool:
+        if standing.holds(progress.step):
             return False
         # A fixed number of steps may take longer than may be lost; half of it leaves time to try.
-        is_late = now - self._safe_at > self._rules.max_unsaved / 2
+        is_late = now - standing.since > self._rules.max_unsaved / 2
         is_due = self._timer.is_due(progress, now)
         if (choice := self._timer.news()) is not None:
             self._job.tell("save_interval", **vars(choice))
-        return is_late or self._failures > 0 or is_due
+        return is_late or standing.failures > 0 or is_due
 
     def act(self, wishes: Wishes, progress: Progress) -> float:
         """Does what all ranks have agreed on; all call it together.
@@ -147,12 +148,13 @@ class Keeper:
         """
         began = time.monotonic()
         if wishes.collect or (wishes.save and not self._saver.is_idle):
-            self._collect()
-        if wishes.give_up and self._safe[0] < progress.step:
-            if not self._saver.is_idle:  # the disk hangs; what waits for it would hang, too
+            self._collect(progress)
+        if wishes.give_up and not self._standing.holds(progress.step):
+            if self._saver.is_idle:  # else the disk hangs, and what waits for it would, too
+                self.finish(progress)
+            if not self._standing.holds(progress.step):
                 raise self._stopped(progress)
-            self.stop(progress)
-        if wishes.save and self._safe[0] < progress.step:
+        if wishes.save and not self._standing.holds(progress.step):
             self._begin(progress)
         return time.monotonic() - began
 
@@ -171,22 +173,24 @@ class Keeper:
 
         Raises:
             RefusedError: A newer submission or attempt took over.
-            StoppedError: The final checkpoint cannot be saved.
+            StoppedError: The final checkpoint cannot be saved, or the disk hangs.
         """
         if not self._saver.is_idle:
-            self._collect()
+            self._collect(progress)
         for number in range(FINAL_TRIES):
-            if self._safe >= (progress.step, final):
-                return
+            if self._standing.holds(progress.step, final=final):
+                break
             if number:
                 time.sleep(min(number, self._rules.max_unsaved))
             self._begin(progress, final=final)
-            self._collect()
-        if final and self._safe < (progress.step, final):
+            self._collect(progress)
+        if final and not self._standing.holds(progress.step, final=final):
             raise self._stopped(progress)
+        if final:
+            self._saver.close()
 
     def _stopped(self, progress: Progress) -> StoppedError:
-        step = self._safe[0]
+        step = self._standing.step
         if step == progress.step:
             return StoppedError(step)
         return StoppedError(
@@ -195,10 +199,9 @@ class Keeper:
         )
 
     def _begin(self, progress: Progress, *, final: bool = False) -> None:
-        taken_over = on_rank_0(self._job.taken_over)
+        taken_over = on_rank_0(self._taken_over)
         if taken_over is not None:
             raise RefusedError(f"{taken_over}; step {progress.step} is not saved", fault="fenced")
-        self._begun_at = time.monotonic()
         self._saved_losses, self._losses = self._losses, []
         weights = {**self._carried, **weights_to_keep(self._engine.module)} if final else None
         self._saver.begin(
@@ -213,17 +216,30 @@ class Keeper:
         )
         self._timer.began(progress, time.monotonic())
 
-    def _collect(self) -> None:
-        saved = self._saver.wait()
+    def _taken_over(self) -> str | None:
+        """A disk that cannot be asked ends no training: the saver asks again before it commits."""
+        try:
+            return self._job.taken_over()
+        except (OSError, ValueError) as error:
+            say(f"whether a newer attempt exists cannot be read: {error}")
+            return None
+
+    def _collect(self, progress: Progress) -> None:
+        """Takes note of the save that is under way; waits for it, unless the disk hangs."""
+        try:
+            saved = self._saver.wait(max(LONGEST_SAVE_S, self._rules.max_unsaved))
+        except TimeoutError:
+            raise self._stopped(progress) from None
         step, final = saved.snapshot.progress.step, saved.snapshot.final
         if saved.taken_over is not None:
             raise RefusedError(f"{saved.taken_over}; step {step} is not saved", fault="fenced")
+        now, max_unsaved = time.monotonic(), self._rules.max_unsaved
+        wait_s = self._standing.retry_s(max_unsaved)
+        self._standing = self._standing.after(saved, now=now, max_unsaved=max_unsaved)
         if saved.error:
-            self._failed(saved)
+            self._failed(saved, wait_s)
             return
-        self._failures, self._retry_at = 0, None
-        self._parent, self._safe = str(saved.path), (step, final)
-        self._safe_at = self._begun_at
+        self._parent = str(saved.path)
         self._timer.saved(saved.held_s, saved.save_s)
         self._job.tell(
             "checkpoint",
@@ -235,12 +251,9 @@ class Keeper:
             final=final,
         )
 
-    def _failed(self, saved: Saved) -> None:
+    def _failed(self, saved: Saved, wait_s: float) -> None:
         """The run goes on with the checkpoint that it has, and tries again later."""
-        wait_s = min(RETRY_S * 2**self._failures, LONGEST_RETRY_S, self._rules.max_unsaved / 4)
-        self._failures += 1
         self._losses = self._saved_losses + self._losses
-        self._retry_at = time.monotonic() + wait_s
         step = saved.snapshot.progress.step
         self._job.tell("save_failed", step=step, error=saved.error, retry_s=wait_s)
         say(f"step {step} is not saved: {saved.error}")
@@ -273,8 +286,6 @@ def weights_to_keep(module: nn.Module) -> dict[str, Tensor]:
                 [parameter], enabled=hasattr(parameter, "ds_id")
             ):
                 kept[name] = parameter.detach().to("cpu", copy=True)
-    persistent = module.state_dict().keys() - dict(module.named_parameters()).keys()
-    for name, buffer in module.named_buffers():
-        if name in persistent and not name.startswith("language_model."):
-            kept[name] = buffer.detach().to("cpu", copy=True)
+    for name, buffer in kept_buffers(module).items():
+        kept[name] = buffer.detach().to("cpu", copy=True)
     return kept

@@ -185,8 +185,8 @@ def _sum_everywhere(held: Sequence[Batch], losses: Sequence[Tensor]) -> Tensor:
 
     It stays on the device: the host would wait for the forward passes.
     """
-    counts = torch.tensor([float(bool(batch.samples)) for batch in held], dtype=torch.float64)
-    total = (torch.stack(list(losses)).double() * counts.to(losses[0].device)).sum()
+    own = [loss.double() * bool(batch.samples) for batch, loss in zip(held, losses, strict=True)]
+    total = torch.stack(own).sum()
     dist.all_reduce(total)
     return total
 

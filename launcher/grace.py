@@ -111,7 +111,7 @@ def _in_grace(
     need_s = needed_s(timing)
     if grace_s == 0:
         line = (
-            f"partition {partition} gives no grace (GraceTime=0): every preemption costs up to one "
+            f"partition {partition} gives no grace (GraceTime=0): a preemption can cost up to one "
             f"checkpoint interval; {_how_to_lose_less(stage)}"
         )
         return [line], ""

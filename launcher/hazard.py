@@ -42,11 +42,17 @@ def lost_work(attempt: Attempt) -> bool:
 def observed(attempts: Iterable[tuple[Attempt, int]], nodes: int) -> tuple[float, int]:
     """Seconds that ended attempts ran, as if on `nodes` nodes, and how many of them lost work.
 
+    Those that never came to a first step could lose none, so their seconds say nothing either.
+
     Args:
         attempts: Each with the nodes that it asked for, in case nobody knows what it got.
         nodes: Of the job that this is asked for.
     """
-    ended = [(attempt, asked) for attempt, asked in attempts if attempt.ended_at is not None]
+    ended = [
+        (attempt, asked)
+        for attempt, asked in attempts
+        if attempt.ended_at is not None and attempt.first_step is not None
+    ]
     node_s = sum((each.wall_clock_s or 0.0) * (each.num_nodes or asked) for each, asked in ended)
     return node_s / nodes, sum(lost_work(attempt) for attempt, _ in ended)
 

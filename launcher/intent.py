@@ -61,7 +61,6 @@ def stage_spec(pipeline: Pipeline, stage: Stage, run_id: str, code_sha: str) -> 
         init_from=stage.init_from,
         code_sha=code_sha,
         nodes=stage.cluster.max_nodes,
-        min_nodes=stage.cluster.min_nodes if stage.cluster.is_elastic else None,
         gpus_per_node=stage.cluster.gpus_per_node,
         tasks_per_node=stage.cluster.tasks,
         resumable=stage.resumable,

@@ -114,7 +114,9 @@ def draw_negatives(similarity_BB: Tensor, idx_B: Tensor) -> tuple[Tensor, Tensor
     weights_BB = negative_weights(similarity_BB, idx_B)
     exists_B = weights_BB.sum(dim=1) > 0
     drawable_BB = weights_BB.masked_fill(~exists_B[:, None], 1.0)
-    return torch.multinomial(drawable_BB, 1).squeeze(1), exists_B
+    # What torch.multinomial does, without its checks, for which the host waits for a GPU.
+    draws_BB = torch.empty_like(drawable_BB, memory_format=torch.contiguous_format).exponential_()
+    return (drawable_BB / draws_BB).argmax(dim=1), exists_B
 
 
 def _many_ranks() -> bool:

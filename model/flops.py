@@ -17,7 +17,6 @@ from torch import nn
 from model.batch import ChatBatch
 from model.config import QFormerConfig, VideoEncoderConfig
 from model.freezing import ADAPTER
-from model.prompt import IGNORED_LABEL
 from model.qformer import QFormer
 from model.video_chat import VideoChat
 from model.video_encoder import VideoEncoder
@@ -51,8 +50,7 @@ class TrainingFlops:
         """Gives the floating-point operations of a micro-batch.
 
         Args:
-            arguments: Of the module's forward pass; only shapes are looked at, and where
-                the labels are. Keep them on the CPU: a GPU's would be waited for.
+            arguments: Of the module's forward pass; only shapes are looked at.
         """
         if self._chat is not None:
             return self._conversations(self._chat, arguments["batch"])
@@ -72,9 +70,7 @@ class TrainingFlops:
             total += self._encoder.flops(shape) + shape[0] * read.flops
             total += language_model.projector.flops(tokens, into=read.gradient)
             gradient = read.gradient or language_model.projector.trained
-        labels = 0
-        if batch.labels is not None:
-            labels = int((batch.labels[:, 1:] != IGNORED_LABEL).sum())
+        labels = 0 if batch.labels is None else len(batch.places.before_labels)
         return total + language_model.flops(*batch.ids.shape, labels=labels, gradient=gradient)
 
     def _pairs(self, pairs: int, visual: int, text: int) -> int:

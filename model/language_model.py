@@ -117,6 +117,8 @@ def _load(folder: Path, architecture: str | None, dtype: torch.dtype) -> PreTrai
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if architecture is not None:
         config = _as_architecture(config, CONFIG_CLASSES[architecture])
+    if getattr(config, "sliding_window", None):  # not in training: it would hold in answers alone
+        config.sliding_window = None
     if torch.get_default_device().type == "meta":
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=register())
     language_model, report = AutoModelForCausalLM.from_pretrained(

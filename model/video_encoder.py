@@ -158,9 +158,8 @@ class VideoEncoder(nn.Module):
     def compile_blocks(self) -> None:
         """Have torch compile the blocks, forward and backward, when they are first called.
 
-        One compilation serves all of them and all numbers of clips and frames: which code runs
-        for a shape does not depend on the shapes that came before, and no code is chosen by how
-        fast it ran, so a resumed run computes the same bits. Names of weights stay as they are.
+        One compilation serves all of them and all numbers of clips and frames, and no code is
+        chosen by how fast it ran. Names of weights stay as they are.
 
         Raises:
             ConfigError: The blocks differ: with stochastic depth each would be compiled anew.

@@ -61,7 +61,8 @@ class VideoTextPretraining(FreezableModule):
         """Give the losses of a batch of pairs.
 
         Args:
-            video_BTCHW: Normalised pixels; T is the configured number or 1 (an image).
+            video_BTCHW: Grey levels in uint8, or normalised pixels; T is the configured number or 1
+                (an image).
             text_ids_BL: int64 ids, [CLS] text [SEP], padded on the right.
             text_mask_BL: int64, 1 for a token, 0 for padding.
             idx_B: int64, equal for pairs that share a caption.

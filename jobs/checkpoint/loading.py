@@ -1,8 +1,11 @@
 """Goes back to a checkpoint, whatever number of ranks or ZeRO stage has saved it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch.distributed as dist
 
 from jobs.checkpoint.progress import Progress
 from jobs.checkpoint.saver import BUFFER, STATE
@@ -35,16 +38,26 @@ def load(state: EngineState, checkpoint: Path) -> Progress:
     shards = Shards(
         checkpoint / file.name for file in manifest.files if file.name.startswith("state-")
     )
-    try:
-        state.prepare(told["updates"])
-    except ValueError as error:
-        raise RefusedError(f"{checkpoint}: {error}") from error
+    if fault := _prepare(state, told["updates"]):
+        raise RefusedError(f"{checkpoint}: {fault}")
     for piece in state.pieces():
         shards.fill(piece)
     for name, buffer in state.buffers().items():
         shards.fill(Piece(BUFFER, name, 0, buffer.detach().view(-1)))
     state.settle(told["scaler"])
     return Progress(**told["progress"])
+
+
+def _prepare(state: EngineState, updates: Mapping[str, float]) -> str:
+    """What is wrong on the first rank where anything is; empty: nothing. All ranks call it."""
+    own = ""
+    try:
+        state.prepare(updates)
+    except ValueError as error:
+        own = str(error)
+    found = [""] * dist.get_world_size()
+    dist.all_gather_object(found, own)
+    return next(filter(None, found), "")
 
 
 def _told(checkpoint: Path) -> dict[str, Any]:

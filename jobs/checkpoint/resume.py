@@ -5,6 +5,7 @@ as fast as it was written. What all ranks go by is what rank 0 has listed and al
 two ranks reading a shared disk at two moments might not see the same.
 """
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,8 @@ from jobs.contract.paths import BAD_PREFIX, CHECKPOINT_PREFIX, StageFolder
 from jobs.distributed import on_rank_0
 
 REASON = "reason.txt"
+SECOND_LOOK_S = 2.0
+"""Before what seems damaged is read again."""
 _REASONS_SHOWN = 3
 
 
@@ -62,7 +65,11 @@ def _wrong_on_any_rank(path: Path, manifest: Manifest | None) -> list[str]:
     rank, ranks = dist.get_rank(), dist.get_world_size()
     own = replace(manifest, files=manifest.files[rank::ranks])
     found: list[list[str]] = [[] for _ in range(ranks)]
-    dist.all_gather_object(found, faults(path, own, digests=True))
+    wrong = faults(path, own, digests=True)
+    if wrong:  # a disk may fail for a moment
+        time.sleep(SECOND_LOOK_S)
+        wrong = faults(path, own, digests=True)
+    dist.all_gather_object(found, wrong)
     return [fault for faults_of_rank in found for fault in faults_of_rank]
 
 

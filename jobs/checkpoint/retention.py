@@ -21,7 +21,7 @@ def removable(
     Args:
         kept: All checkpoints of a stage that are on the disk, in any order.
         rules: What is to stay.
-        needed: And what stays in any case: the newest that verifies.
+        needed: And what stays in any case: the newest that has been read back.
     """
     ordered = sorted(kept, key=lambda each: (each[1].step, each[1].final, each[0]))
     stays = {path for path, _ in ordered[-rules.keep :]}

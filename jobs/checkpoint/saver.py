@@ -34,7 +34,9 @@ from jobs.job import Job
 STATE = "state.json"
 WEIGHTS = "weights.safetensors"
 BUFFER = "buffer"
-_PATIENCE = timedelta(hours=2)
+_PATIENCE_S = 7200.0
+"""How long the ranks wait for the slowest file, beyond the time that may be unsaved."""
+_CLOSE_S = 600.0
 _ERRORS_SHOWN = 3
 
 
@@ -66,6 +68,7 @@ class Saved:
         path: The checkpoint's folder.
         bytes: Its size; 0 where it was not saved.
         save_s: Seconds from the copy to the moment when it was whole on the disk.
+        began: When it was begun, by this rank's `time.monotonic`.
         held_s: Of them, those that the training waited for, on this rank.
         error: Why it was not saved, in the disk's words; empty: it was.
         taken_over: Who has taken the stage over, so that nothing was saved.
@@ -75,6 +78,7 @@ class Saved:
     path: Path
     bytes: int = 0
     save_s: float = 0.0
+    began: float = 0.0
     held_s: float = 0.0
     error: str = ""
     taken_over: str | None = None
@@ -115,8 +119,10 @@ class Saver:
         self._job, self._state, self._rules = job, state, rules
         self._memory = HostBuffer()
         self._memory.reserve(state.size)
-        self._group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        patience = timedelta(seconds=_PATIENCE_S + rules.max_unsaved)
+        self._group = dist.new_group(backend="gloo", timeout=patience)
         self._thread: threading.Thread | None = None
+        self._pruning: threading.Thread | None = None
         self._saved: Saved | None = None
         self._fault: BaseException | None = None
 
@@ -129,6 +135,11 @@ class Saver:
     def is_done(self) -> bool:
         """A save has come to its end on this rank; `wait` will not take long."""
         return self._thread is not None and not self._thread.is_alive()
+
+    @property
+    def outcome(self) -> Saved | None:
+        """What became of a save that is done; None: none is, or it ended in an error of ours."""
+        return self._saved if self.is_done else None
 
     def begin(self, snapshot: Snapshot, weights: Mapping[str, Tensor] | None = None) -> None:
         """Copies the state and has it written; the training may go on when this returns.
@@ -156,21 +167,32 @@ class Saver:
         self._thread = threading.Thread(target=self._run, args=(copy,), name=name, daemon=True)
         self._thread.start()
 
-    def wait(self) -> Saved:
+    def wait(self, limit_s: float | None = None) -> Saved:
         """Waits for the save that is under way; all ranks call it together.
 
+        Args:
+            limit_s: Seconds to wait at most; None: as long as it takes.
+
         Raises:
+            TimeoutError: It is still under way.
             RuntimeError: A rank has gone, or what the thread has run into.
         """
         if self._thread is None:
             raise RuntimeError("no save is under way")
-        self._thread.join()
+        self._thread.join(limit_s)
+        if self._thread.is_alive():
+            raise TimeoutError
         self._thread = None
         if self._fault is not None:
             raise self._fault
         if self._saved is None:
             raise RuntimeError("a save ended without a result")
         return self._saved
+
+    def close(self) -> None:
+        """Waits until what the last save has made superfluous is removed, but not for ever."""
+        if self._pruning is not None:
+            self._pruning.join(_CLOSE_S)
 
     def _run(self, copy: _Copy) -> None:
         try:
@@ -190,7 +212,7 @@ class Saver:
             saved = self._finish(saved, copy, aside, parts)
         verdict = [saved]
         dist.broadcast_object_list(verdict, src=0, group=self._group)
-        return replace(verdict[0], held_s=copy.held_s)
+        return replace(verdict[0], held_s=copy.held_s, began=copy.began)
 
     def _finish(self, saved: Saved, copy: _Copy, aside: Path, parts: list[_Part]) -> Saved:
         """On rank 0: lists the files and makes the checkpoint visible, or removes them."""
@@ -207,8 +229,18 @@ class Saver:
             return replace(saved, error=str(error))
         save_s = time.monotonic() - copy.began
         if taken_over is None:
-            prune(self._job, self._rules)  # may take long, so not in the training's thread
+            self._prune()
         return replace(saved, bytes=manifest.bytes, save_s=save_s, taken_over=taken_over)
+
+    def _prune(self) -> None:
+        """In a thread of its own: it may take long, and a stop does not wait for it.
+
+        While one is at it, what there is more to remove is left to the next.
+        """
+        if self._pruning is None or not self._pruning.is_alive():
+            job, rules = self._job, self._rules
+            self._pruning = threading.Thread(target=prune, args=(job, rules), daemon=True)
+            self._pruning.start()
 
     def _write_state(self, aside: Path, copy: _Copy, parts: list[_Part]) -> None:
         told = {
@@ -249,6 +281,6 @@ def _write(aside: Path, copy: _Copy) -> _Part:
         files = [write_digested(aside / name, copy.tensors)]
         if copy.weights is not None:
             files.append(write_digested(aside / WEIGHTS, copy.weights))
-    except OSError as error:
-        return _Part((), copy.updates, str(error))
+    except (OSError, MemoryError) as error:
+        return _Part((), copy.updates, str(error) or type(error).__name__)
     return _Part(tuple(files), copy.updates)

@@ -72,21 +72,18 @@ class HostBuffer:
             self._memory = torch.empty(size, dtype=torch.uint8, pin_memory=pinned).fill_(0)
 
 
-def write_digested(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> CheckpointFile:
+def write_digested(path: Path, tensors: Mapping[str, Tensor]) -> CheckpointFile:
     """Writes a safetensors file, to the disk itself, and says what its digest must be.
 
     Args:
         path: Where.
         tensors: On the host.
-        metadata: Text for the header.
 
     Raises:
         OSError: The disk is full, or does not take it.
     """
     ordered = sorted(tensors.items(), key=lambda named: -named[1].element_size())
-    header = _header(ordered, {"format": "pt", **(metadata or {})})
+    header = _header(ordered)
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
         parts: Iterable[bytes | memoryview] = _chunks(tensor for _, tensor in ordered)
@@ -99,8 +96,8 @@ def write_digested(
     return CheckpointFile(name=path.name, bytes=size, sha256=digest.hexdigest())
 
 
-def _header(tensors: Sequence[tuple[str, Tensor]], metadata: Mapping[str, str]) -> bytes:
-    told: dict[str, object] = {"__metadata__": dict(metadata)}
+def _header(tensors: Sequence[tuple[str, Tensor]]) -> bytes:
+    told: dict[str, object] = {"__metadata__": {"format": "pt"}}
     begin = 0
     for name, tensor in tensors:
         end = begin + tensor.nbytes
@@ -157,10 +154,6 @@ class Shards:
                 (count,) = self._open[path].get_slice(key).get_shape()
                 found = _Stored(start, count, path, key)
                 self._stored.setdefault((kind, name), []).append(found)
-
-    def names(self, kind: str) -> set[str]:
-        """Parameters of which there are pieces of this kind."""
-        return {name for own, name in self._stored if own == kind}
 
     def fill(self, piece: Piece) -> None:
         """Copies what was saved of a piece into its tensor.

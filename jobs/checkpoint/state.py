@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 WEIGHT = "weight"
 _MOMENTS = 2
@@ -135,16 +135,8 @@ class EngineState:
         return {name: getattr(holder, name) for name in _SCALER_FIELDS if hasattr(holder, name)}
 
     def buffers(self) -> dict[str, Tensor]:
-        """Buffers that the module keeps, beside those of the frozen language model."""
-        kept = (
-            self._engine.module.state_dict().keys()
-            - dict(self._engine.module.named_parameters()).keys()
-        )
-        return {
-            name: buffer
-            for name, buffer in self._engine.module.named_buffers()
-            if name in kept and not name.startswith("language_model.")
-        }
+        """Buffers of the module that are saved."""
+        return kept_buffers(self._engine.module)
 
     def prepare(self, updates: Mapping[str, float]) -> None:
         """Gives the optimizer the moments that are about to be filled.
@@ -260,3 +252,13 @@ def _share(piece: Piece, rank: int, ranks: int) -> Piece | None:
     if count <= 0:
         return None
     return Piece(piece.kind, piece.name, piece.start + start, piece.tensor.narrow(0, start, count))
+
+
+def kept_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Buffers that a module keeps, beside those of the frozen language model."""
+    kept = module.state_dict().keys() - dict(module.named_parameters()).keys()
+    return {
+        name: buffer
+        for name, buffer in module.named_buffers()
+        if name in kept and not name.startswith("language_model.")
+    }

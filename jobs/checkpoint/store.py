@@ -2,12 +2,13 @@
 
 Notable: a checkpoint is written into a folder with a dot in front of its name and renamed when
 it is whole. A kill at any moment leaves either the whole checkpoint or a folder that nobody
-looks at. The folder's name says whose it is: two attempts never write into one, and none
-removes what a newer one is writing.
+looks at; a removal begins with the way back. That folder's name says whose it is: two attempts
+never write into one, and none removes what itself or a newer one is writing.
 """
 
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from jobs.checkpoint.retention import removable
@@ -53,31 +54,38 @@ def _is_valid(folder: Path) -> bool:
 
 
 def prune(job: Job, rules: Checkpointing) -> None:
-    """Removes the checkpoints that no rule keeps, never the newest valid one.
+    """Removes the checkpoints that no rule keeps, never the newest that is as it was saved.
 
-    And what a kill in the middle of a save left behind, except that of a newer attempt, which
-    may be at it. An attempt that another has taken over removes nothing: the other one may be
-    resuming from it. A file that cannot be removed (NFS keeps those that are open) is no reason
-    to end the training.
+    Before one goes, the newest is read back, with its digests. What a kill in the middle of a
+    save left behind goes, too, except that of this attempt or of a newer one, which may be at it.
+    An attempt that another has taken over removes nothing: the other one may be resuming from it.
+    What the disk does not let it remove (NFS keeps files that are open) stays.
     """
-    if job.taken_over() is not None:
-        return
+    with suppress(OSError, ValueError):
+        if job.taken_over() is None:
+            _prune(job, rules)
+
+
+def _prune(job: Job, rules: Checkpointing) -> None:
     checkpoints = job.folder.checkpoints
-    newest = newest_valid(checkpoints, digests=False)
     found = [(path, read_manifest(path)) for path in checkpoint_folders(checkpoints)]
     kept = [(path, manifest) for path, manifest in found if manifest is not None]
-    for path in removable(kept, rules, needed=[newest[0]] if newest is not None else []):
-        shutil.rmtree(path, ignore_errors=True)
+    if removable(kept, rules):
+        newest = newest_valid(checkpoints, digests=True)
+        for path in removable(kept, rules, needed=[newest[0]]) if newest is not None else []:
+            aside = aside_of(path, job)
+            path.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
     for path in checkpoints.glob(f".{CHECKPOINT_PREFIX}*"):
-        if not _is_newer(path.name, job):
+        if not _may_be_written(path.name, job):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_newer(aside: str, job: Job) -> bool:
-    """Whether an unfinished checkpoint is that of a newer submission or attempt than ours."""
+def _may_be_written(aside: str, job: Job) -> bool:
+    """Whether an unfinished checkpoint is of this submission and attempt or of a newer one."""
     found = _ASIDE.search(aside)
     if found is None:
         return False
     fence, attempt = int(found["fence"]), AttemptKey.parse(found["attempt"])
     own = job.place.attempt
-    return fence > job.task.fence or (attempt.slurm_id == own.slurm_id and attempt > own)
+    return fence > job.task.fence or (attempt.slurm_id == own.slurm_id and attempt >= own)

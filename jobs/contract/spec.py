@@ -148,9 +148,8 @@ class Train(Strict):
             the run; each is skipped. In fp16 ten take the loss scale from 65536 to 64.
         zero_stage: DeepSpeed's ZeRO stage.
         recompute: Recompute activations in the backward pass to save memory.
-        compile: Whether torch compiles the video encoder's blocks at the first step: `auto`, on a
-            GPU where it can; `on`, or an error that says why it cannot; `off`. `jobs.compiling`
-            has more.
+        compile: Have torch compile the video encoder's blocks at the first step. A resume may
+            then differ in the last bits (`jobs.compiling`).
         freeze: Components not trained, beside those the stage freezes anyway.
         unfreeze: Components trained although the stage freezes them: `video_encoder` in
             stage 1. The language model learns by adapters only.
@@ -186,7 +185,7 @@ class Train(Strict):
     max_bad_steps: Annotated[int, Field(ge=1)] = 10
     zero_stage: Literal[0, 1, 2, 3] = 1
     recompute: bool = False
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: bool = False
     freeze: tuple[Component, ...] = ()
     unfreeze: tuple[Component, ...] = ()
     seed: int = 42
@@ -211,13 +210,13 @@ class Train(Strict):
 
     @model_validator(mode="after")
     def _compiles_what_stays_in_place(self) -> "Train":
-        if self.compile == "on" and self.zero_stage == 3:  # noqa: PLR2004 - a stage's number
+        if self.compile and self.zero_stage == 3:  # noqa: PLR2004 - a stage's number
             raise ValueError(
-                "compile: on and zero_stage: 3 do not go together: DeepSpeed brings the weights of "
-                "each layer while it runs, which compiled code does not wait for; use auto or off"
+                "compile and zero_stage: 3 do not go together: DeepSpeed brings the weights of "
+                "each layer while it runs, which compiled code does not wait for"
             )
-        if self.compile == "on" and self.entry == "language_model":
-            raise ValueError("compile: language_model has no video encoder; use auto or off")
+        if self.compile and self.entry == "language_model":
+            raise ValueError("compile: language_model has no video encoder")
         return self
 
     @model_validator(mode="after")
@@ -257,8 +256,7 @@ class StageSpec(Strict):
         parents: Stages that must be done before the first step.
         init_from: Stage whose final weights this one starts from.
         code_sha: Git commit of the snapshot.
-        nodes: Nodes asked for.
-        min_nodes: It may also run on fewer, but on so many; None: on all or not at all.
+        nodes: Nodes asked for; of a range the most.
         gpus_per_node: GPUs of each.
         tasks_per_node: Ranks on each.
         resumable: A stopped attempt can be continued.
@@ -275,7 +273,6 @@ class StageSpec(Strict):
     init_from: str | None = None
     code_sha: str = ""
     nodes: int = 1
-    min_nodes: int | None = None
     gpus_per_node: int = 0
     tasks_per_node: int = 1
     resumable: bool = True

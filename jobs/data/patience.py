@@ -60,6 +60,8 @@ def read_in_time(
         thread.join(min(LOOK_EVERY_S, max(0.0, end_s - time.monotonic())))
     if errors:
         raise errors[0]
+    if not results and is_over():
+        raise UnreadableClipError(path, "Over", "nobody waits for it any more")
     if not results:
         raise UnreadableClipError(path, "Timeout", f"not read within {timeout_s:g} s")
     return results[0]

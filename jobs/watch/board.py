@@ -41,7 +41,8 @@ class Board:
             self._give_up(error)
 
     def close(self) -> None:
-        """Writes what waits; more may be written afterwards, into another file."""
+        """Writes what waits; nothing more is drawn."""
+        self._given_up = True
         if self._writer is None:
             return
         writer, self._writer = self._writer, None

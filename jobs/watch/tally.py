@@ -43,11 +43,6 @@ class Tally:
         sums = zip(self._everywhere, everywhere, strict=True)
         self._everywhere = StepCounts(*(before + now for before, now in sums))
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to tell."""
-        return self._steps == 0
-
     def told(self) -> dict[str, float]:
         """What the steps come to, by the names of the `step` event; empties the tally."""
         now = time.monotonic()

@@ -111,7 +111,7 @@ class LocalCluster:
 
     def notice(self, partition: str | None) -> Notice | NoAnswer:  # noqa: ARG002 - there are none
         """Nobody takes this machine away."""
-        return Notice("local", preempts=False, grace_s=0.0, kill_wait_s=0.0)
+        return Notice("local", preempts=False, grace_s=0.0)
 
     def starts_at(self, slurm_id: str) -> float | None:  # noqa: ARG002 - none waits
         """None: no job waits here."""

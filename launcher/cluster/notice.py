@@ -1,6 +1,6 @@
 """What notice Slurm gives before it takes the nodes away. Parsing is pure.
 
-Sources: `PreemptMode`, `PreemptType`, `GraceTime` and `KillWait` of slurm.conf(5).
+Sources: `PreemptMode`, `PreemptType` and `GraceTime` of slurm.conf(5).
 """
 
 import re
@@ -25,13 +25,11 @@ class Notice:
         preempts: Jobs in it can lose their nodes to others.
         grace_s: Seconds from SIGTERM until a preempted job is ended; None: its QOS says, which is
             not looked up.
-        kill_wait_s: Seconds from the end of the grace, or of the time limit, to SIGKILL.
     """
 
     partition: str
     preempts: bool
     grace_s: float | None
-    kill_wait_s: float
 
 
 def read_notice(
@@ -55,24 +53,24 @@ def read_notice(
 def parse_notice(config: str, partitions: str, partition: str | None) -> Notice | NoAnswer:
     """The notice by what `CONFIG` and `PARTITIONS` print; what cannot be read is no answer."""
     settings = {name: value.strip() for name, value in _SETTING.findall(config)}
-    kind, kill_wait_s = settings.get("PreemptType"), _seconds(settings.get("KillWait", ""))
+    kind = settings.get("PreemptType")
     found = next((f for f in map(_fields, partitions.splitlines()) if _is(f, partition)), None)
-    if kind is None or kill_wait_s is None:
-        return NoAnswer("scontrol show config: no PreemptType and KillWait in what it printed")
+    if kind is None:
+        return NoAnswer("scontrol show config: no PreemptType in what it printed")
     if found is None:
         name = "a default partition" if partition is None else f"partition {partition}"
         return NoAnswer(f"scontrol show partition: {name} is not among them")
     name = found["PartitionName"]
     if kind == "preempt/none":
-        return Notice(name, preempts=False, grace_s=0.0, kill_wait_s=kill_wait_s)
+        return Notice(name, preempts=False, grace_s=0.0)
     modes = found.get("PreemptMode", settings.get("PreemptMode", "")).split(",")
     if kind == "preempt/qos":
-        return Notice(name, preempts=True, grace_s=None, kill_wait_s=kill_wait_s)
+        return Notice(name, preempts=True, grace_s=None)
     grace_s = _seconds(found.get("GraceTime", ""))
     if grace_s is None:
         return NoAnswer(f"scontrol show partition: no GraceTime in what it printed of {name}")
     preempts = any(mode in _ENDS_JOBS for mode in modes)
-    return Notice(name, preempts=preempts, grace_s=grace_s, kill_wait_s=kill_wait_s)
+    return Notice(name, preempts=preempts, grace_s=grace_s)
 
 
 def _fields(line: str) -> dict[str, str]:

@@ -89,7 +89,8 @@ class Followed:
             now = states(self.ledger)
             if holds(now):
                 return
-            assert time.monotonic() < give_up, (now, self.rules)
+            why = {name: row.why for name, row in self.rows.items()}
+            assert time.monotonic() < give_up, (now, why, self.rules)
             time.sleep(EVERY_S)
 
     def until_done(self, limit_s: float = 120) -> None:

@@ -101,7 +101,7 @@ def _losses(run: Followed, job: str, restart: int) -> dict[int, float]:
 def _losses_of_two(run: Followed, folder: Path) -> dict[int, float]:
     """Of the same stage on two ranks that nobody disturbs."""
     spec = StageSpec.read(run.folder("text").spec)
-    alone = spec.model_copy(update={"nodes": 1, "min_nodes": None})
+    alone = spec.model_copy(update={"nodes": 1})
     attempt = run_stage(RunFolder(folder / "undisturbed"), alone, ranks=2)
     assert attempt.codes == [0, 0], attempt.log(0)[-3000:]
     return {each.fields["step"]: each.fields["loss"] for each in attempt.events("step")}

@@ -47,7 +47,6 @@ def recipe_of(stage: int, precision: str, world_size: int) -> Train:
             "clip_norm": 1.0,
             "precision": precision,
             "loss_scaling": {"initial_power": LARGEST_POWER},
-            "compile": "off",
             "data": [{"annotations": "none.json"}],
         }
     )

@@ -118,7 +118,7 @@ class FiledSlurm:
         return 4
 
     def notice(self, partition: str | None) -> Notice:
-        return Notice(partition or "default", preempts=False, grace_s=0.0, kill_wait_s=30.0)
+        return Notice(partition or "default", preempts=False, grace_s=0.0)
 
     def _change(self, slurm_id: str, **fields: object) -> None:
         now, jobs = self.read()

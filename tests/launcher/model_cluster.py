@@ -116,7 +116,7 @@ class View:
         return 20
 
     def notice(self, partition: str | None) -> Notice:
-        return Notice(partition or "default", preempts=False, grace_s=0.0, kill_wait_s=30.0)
+        return Notice(partition or "default", preempts=False, grace_s=0.0)
 
     def _act(self, what: str) -> None:
         self.before(what)

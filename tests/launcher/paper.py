@@ -73,7 +73,7 @@ class Paper:
         return 4
 
     def notice(self, partition: str | None) -> Notice:
-        return Notice(partition or "default", preempts=False, grace_s=0.0, kill_wait_s=30.0)
+        return Notice(partition or "default", preempts=False, grace_s=0.0)
 
     def starts_at(self, slurm_id: str) -> float | None:  # noqa: ARG002 - nobody knows
         return None

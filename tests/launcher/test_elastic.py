@@ -84,7 +84,7 @@ def test_resolved_file_keeps_the_range(tmp_path: Path, pipeline: Pipeline) -> No
 def test_job_is_told_the_most_and_the_fewest(pipeline: Pipeline) -> None:
     specs = [stage_spec(pipeline, pipeline.stage(name), "r", "") for name in ("second", "third")]
 
-    assert [(s.nodes, s.min_nodes, s.full_world) for s in specs] == [(4, 2, 32), (1, None, 8)]
+    assert [(s.nodes, s.full_world) for s in specs] == [(4, 32), (1, 8)]
 
 
 def test_plan_tells_rounds_idle_ranks_and_hours_of_each_number_of_nodes(

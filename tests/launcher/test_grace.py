@@ -19,7 +19,6 @@ __all__ = ["world"]
 
 CONFIG = """\
 Configuration data as of 2026-11-24T21:31:00
-KillWait                = 30 sec
 PreemptMode             = REQUEUE
 PreemptType             = preempt/partition_prio
 PreemptExemptTime       = 00:00:00
@@ -35,10 +34,10 @@ PartitionName=high AllowGroups=ALL Default=NO GraceTime=0 PreemptMode=OFF State=
 @pytest.mark.parametrize(
     ("partition", "notice"),
     [
-        (None, Notice("scavenge", preempts=True, grace_s=30.0, kill_wait_s=30.0)),
-        ("strict", Notice("strict", preempts=True, grace_s=0.0, kill_wait_s=30.0)),
-        ("paused", Notice("paused", preempts=False, grace_s=0.0, kill_wait_s=30.0)),
-        ("high", Notice("high", preempts=False, grace_s=0.0, kill_wait_s=30.0)),
+        (None, Notice("scavenge", preempts=True, grace_s=30.0)),
+        ("strict", Notice("strict", preempts=True, grace_s=0.0)),
+        ("paused", Notice("paused", preempts=False, grace_s=0.0)),
+        ("high", Notice("high", preempts=False, grace_s=0.0)),
         ("gone", NoAnswer("scontrol show partition: partition gone is not among them")),
     ],
 )
@@ -50,7 +49,7 @@ def test_cluster_without_preemption_takes_no_nodes_away():
     config = CONFIG.replace("partition_prio", "none")
 
     assert parse_notice(config, PARTITIONS, "scavenge") == Notice(
-        "scavenge", preempts=False, grace_s=0.0, kill_wait_s=30.0
+        "scavenge", preempts=False, grace_s=0.0
     )
 
 
@@ -58,11 +57,11 @@ def test_grace_of_a_qos_is_not_taken_for_that_of_the_partition():
     config = CONFIG.replace("partition_prio", "qos")
 
     assert parse_notice(config, PARTITIONS, "scavenge") == Notice(
-        "scavenge", preempts=True, grace_s=None, kill_wait_s=30.0
+        "scavenge", preempts=True, grace_s=None
     )
 
 
-@pytest.mark.parametrize("config", ["", "KillWait = 30 sec\n", "PreemptType = preempt/none\n"])
+@pytest.mark.parametrize("config", ["", "PreemptMode = REQUEUE\n"])
 def test_configuration_that_cannot_be_read_is_no_answer(config):
     assert isinstance(parse_notice(config, PARTITIONS, None), NoAnswer)
 
@@ -75,14 +74,14 @@ def test_notice_of_the_real_slurm_is_that_of_its_configuration():
     found = [cluster.notice(partition) for partition in (None, "preemptcancel", "high", "none")]
 
     assert found == [
-        Notice("preempt", preempts=True, grace_s=10.0, kill_wait_s=5.0),
-        Notice("preemptcancel", preempts=True, grace_s=10.0, kill_wait_s=5.0),
-        Notice("high", preempts=False, grace_s=0.0, kill_wait_s=5.0),
+        Notice("preempt", preempts=True, grace_s=10.0),
+        Notice("preemptcancel", preempts=True, grace_s=10.0),
+        Notice("high", preempts=False, grace_s=0.0),
         NoAnswer("scontrol show partition: partition none is not among them"),
     ]
 
 
-SCAVENGE = Notice("scavenge", preempts=True, grace_s=30.0, kill_wait_s=30.0)
+SCAVENGE = Notice("scavenge", preempts=True, grace_s=30.0)
 SLOW = Timing(step_s=12.0, save_s=45.0)
 
 
@@ -121,7 +120,7 @@ def test_partition_without_grace_is_told_whatever_a_stop_takes(tmp_path):
     found = told(tmp_path, strict, Timing(), "stages.second.train.checkpoint.every=500")
 
     assert found.warnings == (
-        "stages.second: partition strict gives no grace (GraceTime=0): every preemption costs up "
+        "stages.second: partition strict gives no grace (GraceTime=0): a preemption can cost up "
         "to one checkpoint interval; set checkpoint.every, now 500 steps, to auto or to fewer",
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -18,8 +19,6 @@ import numpy as np
 
 from jobs.data.decoding import DoubtError, Frame, open_video, upright
 
-UNSPECIFIED = 2
-"""A colour space that nobody has said, in FFmpeg's numbers."""
 TIME_TOLERANCE_S = 0.001
 MEAN_LEVELS = 24.0
 """Grey levels that a picture may differ by on average: noise goes, another picture shows."""
@@ -159,11 +158,13 @@ def telling_full_disk() -> Iterator[None]:
 
 def _tells_times(source: Path) -> bool:
     """Whether a file says when its frames are shown; else they can but be counted."""
-    with open_video(source) as video:
-        try:
+    try:
+        with open_video(source) as video:
             video.look().presented()
-        except DoubtError:
-            return False
+    except DoubtError:  # of the packets; the frames that come of them may know
+        with open_video(source) as video:
+            times = [frame.time for frame in video.frames()]
+        return None not in times and all(a < b for a, b in pairwise(times))
     return True
 
 

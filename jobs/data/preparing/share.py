@@ -157,6 +157,7 @@ class Shelf:
         """Puts the source itself into its place: a link where the disk allows, else a copy."""
         source, target = self.source(media), self.out / media.path
         if source.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
             for path in sorted(source.rglob("*")):
                 if path.is_file():
                     self.keep(Media(str(path.relative_to(self.root)), media.moving))
@@ -174,7 +175,8 @@ class Shelf:
     def note_bad(self, media: Media, problem: str) -> None:
         """Remembers that it cannot be prepared; said again by the next call."""
         told = json.dumps({"media": media.path, "problem": problem})
-        write_atomic(self._bad(media), told + "\n")
+        with telling_full_disk():
+            write_atomic(self._bad(media), told + "\n")
 
     def forget_bad(self, media: Media) -> None:
         """The opposite."""

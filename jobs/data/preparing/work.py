@@ -16,6 +16,7 @@ from jobs.data.video import telling_decoder_errors
 
 TOLD_EVERY_S = 30.0
 TIMEOUT_S = 3600.0
+AT_ONCE = 10_000
 
 
 @dataclass
@@ -76,8 +77,10 @@ class Preparing:
         tally = Tally(len(media))
         with ThreadPoolExecutor(workers) as pool:
             try:
-                for _ in pool.map(lambda one: self._one(one, tally), media):
-                    pass
+                for at in range(0, len(media), AT_ONCE):  # each waiting medium takes a kilobyte
+                    some = media[at : at + AT_ONCE]
+                    for _ in pool.map(lambda one: self._one(one, tally), some):
+                        pass
             except BaseException:
                 self.stop()
                 pool.shutdown(cancel_futures=True)
@@ -106,13 +109,15 @@ class Preparing:
             self._count(tally, before=problem is None)
             return problem
         if not media.moving or source.is_dir() or source.suffix.lower() in KEPT_AS_THEY_ARE:
-            shelf.keep(media)
+            with telling_decoder_errors(source):
+                shelf.keep(media)
             self._count(tally, kept=True)
             return None
         problem = self._encode(media, source)
         if problem:
             shelf.note_bad(media, problem)
-            shelf.keep(media)
+            with telling_decoder_errors(source):
+                shelf.keep(media)
         else:
             shelf.forget_bad(media)
             self._count(tally, encoded=True)

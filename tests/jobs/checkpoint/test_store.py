@@ -117,12 +117,21 @@ def test_pruning_never_removes_the_newest_valid_one(run, stage):
     assert checkpoint_folders(stage.checkpoints) == [torn[1], whole]
 
 
+def test_nothing_is_removed_for_a_checkpoint_that_does_not_read_as_it_was_saved(run, stage):
+    older, newest = (save(stage, step) for step in (4, 8))
+    (newest / "shard-0").write_text("state 9 a")  # as long as it was
+
+    prune(paper_job(run), Checkpointing(keep=1))
+
+    assert checkpoint_folders(stage.checkpoints) == [newest, older]
+
+
 @pytest.mark.parametrize(
     ("attempt", "fence", "stays"),
-    [("7.1", 2, False), ("6.5", 1, False), ("7.2", 2, True), ("9.0", 3, True)],
-    ids=["an earlier attempt", "an older submission", "a later attempt", "a newer submission"],
+    [("7.0", 2, False), ("6.5", 1, False), ("7.1", 2, True), ("7.2", 2, True), ("9.0", 3, True)],
+    ids=["an earlier attempt", "an older submission", "itself", "a later attempt", "a newer one"],
 )
-def test_pruning_leaves_alone_only_what_a_newer_attempt_is_writing(
+def test_pruning_leaves_alone_only_what_this_or_a_newer_attempt_is_writing(
     run, stage, attempt, fence, stays
 ):
     save(stage, 8)

@@ -15,8 +15,9 @@ import pytest
 from jobs.contract.manifest import done_marker
 from jobs.data.annotations import open_set
 from jobs.data.decoding import open_video
-from jobs.data.prepare import main
+from jobs.data.prepare import judge, main
 from jobs.data.preparing.encoding import Recipe, Shown, UnfaithfulError, compare, encode_clip
+from jobs.data.preparing.work import Tally
 from jobs.data.sampling import Sampling
 from jobs.data.synthetic import CODECS, Codec, encode
 from jobs.data.video import Wish, read_clip
@@ -156,6 +157,25 @@ def test_unreadable_clips_are_told_counted_and_kept(corpus, tmp_path, capsys, pa
     assert told.out.count("2 unreadable") == 2
     assert told.err.count("unreadable: bad.mp4: InvalidDataError") == 2
     assert told.err.count("unreadable: missing.mp4: FileNotFoundError") == 2
+
+
+def test_empty_folder_of_frames_stays_the_bad_clip_that_it_was(tmp_path):
+    (tmp_path / "raw" / "empty").mkdir(parents=True)
+    rows = annotate(tmp_path / "raw", "empty")
+
+    codes = [prepare(rows, tmp_path / "out") for _ in range(2)]
+
+    assert codes == [0, 0]
+    assert list((tmp_path / "out" / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "alone", "code"), [(1, True, 1), (1, False, 0), (3, False, 0), (4, False, 1)]
+)
+def test_part_of_many_may_hold_more_of_the_unreadable_clips_by_chance(bad, alone, code):
+    tally = Tally(60, bad={f"{number}.mp4": "no video" for number in range(bad)})
+
+    assert judge(tally, 0.01, alone=alone) == code
 
 
 def test_path_out_of_the_media_root_is_not_written(corpus, tmp_path, capsys):
