@@ -2,10 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from jobs.contract.strict import Strict
 from jobs.contract.units import Duration
+
+
+def _steps_or_auto(value: object) -> object:
+    """One message, where pydantic has one for each kind of value."""
+    if value != "auto" and (type(value) is not int or value < 1):
+        raise ValueError(f"{value!r} is neither a number of steps, 1 or more, nor auto")
+    return value
 
 
 class Checkpointing(Strict):
@@ -24,7 +31,7 @@ class Checkpointing(Strict):
             longer work than this is unsaved. When half of it is, it is saved in any case.
     """
 
-    every: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    every: Annotated[int | Literal["auto"], BeforeValidator(_steps_or_auto)] = "auto"
     min_interval: Annotated[Duration, Field(ge=1)] = 30
     max_interval: Annotated[Duration, Field(ge=1)] = 3600
     keep: Annotated[int, Field(ge=1)] = 2

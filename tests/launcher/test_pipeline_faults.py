@@ -162,6 +162,12 @@ def swapped(old, new):
         ),
         (
             "lr: 1e-4",
+            "lr: 1e-4\n      checkpoint: {every: soon}",
+            "17: stages.second.train.checkpoint.every: 'soon' is neither a number of steps, 1 or "
+            "more, nor auto",
+        ),
+        (
+            "lr: 1e-4",
             "lr: 0",
             "16: stages.second.train.lr: must be greater than 0, not 0",
         ),
