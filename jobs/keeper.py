@@ -30,6 +30,8 @@ from jobs.steps import StepOutcome
 
 LONGEST_SAVE_S = 600.0
 """A save that takes longer, and longer than may be unsaved, hangs."""
+LINGER_S = 1.0
+"""That a stop may wait for old checkpoints to be removed; the next attempt removes the rest."""
 FINAL_TRIES = 3
 
 
@@ -166,6 +168,7 @@ class Keeper:
             StoppedError: With the step that is safe on the disk.
         """
         self.finish(progress)
+        self._saver.close(LINGER_S)
         raise self._stopped(progress)
 
     def finish(self, progress: Progress, *, final: bool = False) -> None:
@@ -187,7 +190,7 @@ class Keeper:
         if final and not self._standing.holds(progress.step, final=final):
             raise self._stopped(progress)
         if final:
-            self._saver.close()
+            self._saver.close(LONGEST_SAVE_S)
 
     def _stopped(self, progress: Progress) -> StoppedError:
         step = self._standing.step

@@ -36,7 +36,6 @@ WEIGHTS = "weights.safetensors"
 BUFFER = "buffer"
 _PATIENCE_S = 7200.0
 """How long the ranks wait for the slowest file, beyond the time that may be unsaved."""
-_CLOSE_S = 600.0
 _ERRORS_SHOWN = 3
 
 
@@ -189,10 +188,10 @@ class Saver:
             raise RuntimeError("a save ended without a result")
         return self._saved
 
-    def close(self) -> None:
-        """Waits until what the last save has made superfluous is removed, but not for ever."""
+    def close(self, limit_s: float) -> None:
+        """Waits, but not longer than this, until what the last save made superfluous is removed."""
         if self._pruning is not None:
-            self._pruning.join(_CLOSE_S)
+            self._pruning.join(limit_s)
 
     def _run(self, copy: _Copy) -> None:
         try:
@@ -233,7 +232,7 @@ class Saver:
         return replace(saved, bytes=manifest.bytes, save_s=save_s, taken_over=taken_over)
 
     def _prune(self) -> None:
-        """In a thread of its own: it may take long, and a stop does not wait for it.
+        """In a thread of its own: it may take long, and a stop does not wait for its end.
 
         While one is at it, what there is more to remove is left to the next.
         """
