@@ -34,6 +34,10 @@ class Model(torch.nn.Module):
         self.video_encoder = encoder(drop_path)
 
 
+def is_compiled(block: torch.nn.Module) -> bool:
+    return block._compiled_call_impl is not None
+
+
 @pytest.fixture
 def no_compiler(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -99,12 +103,17 @@ def test_wish_is_met_on_a_cpu_and_no_weight_changes_its_name():
 
     compile_encoder(model, recipe(compile=True))
 
+    assert all(is_compiled(block) for block in model.video_encoder.blocks)
     assert list(model.state_dict()) == names
 
 
 @pytest.mark.usefixtures("no_compiler")
 def test_nobody_who_did_not_ask_needs_a_compiler():
-    compile_encoder(Model(), recipe())
+    model = Model()
+
+    compile_encoder(model, recipe())
+
+    assert not any(is_compiled(block) for block in model.video_encoder.blocks)
 
 
 def test_blocks_that_differ_are_not_compiled_as_one():
