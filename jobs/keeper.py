@@ -114,16 +114,17 @@ class Keeper:
         if self._job.place.rank:
             return Wishes()
         now = time.monotonic()
-        standing, saved = self._standing, self._saver.outcome
-        if saved is not None:  # all ranks take note of it before they act on the other wishes
+        is_done, standing = self._saver.is_done, self._standing
+        if is_done and (saved := self._saver.outcome) is not None:
+            # All ranks take note of it before they act on the other wishes.
             standing = standing.after(saved, now=now, max_unsaved=self._rules.max_unsaved)
-        is_free = self._saver.is_idle or self._saver.is_done
+        is_free = self._saver.is_idle or is_done
         is_ripe = standing.retry_at is None or now >= standing.retry_at
         # It is kept for being an epoch's end: the steps after it will not do.
         ends_epoch = self._rules.keep_epochs and progress.batch == 0
         is_due = self._is_due(standing, progress, now)
         return Wishes(
-            collect=int(self._saver.is_done),
+            collect=int(is_done),
             save=int((is_free or ends_epoch) and is_ripe and is_due),
             give_up=int(now + self._step_s - standing.since > self._rules.max_unsaved),
         )

@@ -67,8 +67,8 @@ class Saved:
         path: The checkpoint's folder.
         bytes: Its size; 0 where it was not saved.
         save_s: Seconds from the copy to the moment when it was whole on the disk.
-        began: When it was begun, by this rank's `time.monotonic`.
         held_s: Of them, those that the training waited for, on this rank.
+        began: When it was begun, by this rank's `time.monotonic`.
         error: Why it was not saved, in the disk's words; empty: it was.
         taken_over: Who has taken the stage over, so that nothing was saved.
     """
@@ -77,8 +77,8 @@ class Saved:
     path: Path
     bytes: int = 0
     save_s: float = 0.0
-    began: float = 0.0
     held_s: float = 0.0
+    began: float = 0.0
     error: str = ""
     taken_over: str | None = None
 

@@ -73,9 +73,9 @@ def _prune(job: Job, rules: Checkpointing) -> None:
     if removable(kept, rules):
         newest = newest_valid(checkpoints, digests=True)
         for path in removable(kept, rules, needed=[newest[0]]) if newest is not None else []:
-            aside = aside_of(path, job)
-            path.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+            with suppress(OSError):
+                aside = path.rename(aside_of(path, job))
+                shutil.rmtree(aside, ignore_errors=True)
     for path in checkpoints.glob(f".{CHECKPOINT_PREFIX}*"):
         if not _may_be_written(path.name, job):
             shutil.rmtree(path, ignore_errors=True)
