@@ -6,7 +6,8 @@ the annotation files serve as they are, and a pipeline file changes in one word,
 data/small`. Videos become H.264 in mp4, whatever the ending of their names says, with the short
 side 256 and a key frame each 16 frames, and without sound; each frame is shown when it was.
 Pictures, GIFs and folders of frames are linked (or copied) as they are, and so is a video that
-cannot be read: it stays the bad clip that it was.
+cannot be read: it stays the bad clip that it was. What took too long, or failed with the disk, is
+missing there until another call.
 
 It may be killed at any time and started again: what is done is not done again. Several processes
 share the work where RANK and WORLD_SIZE say so, as in a stage of a pipeline:

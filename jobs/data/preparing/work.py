@@ -17,6 +17,8 @@ from jobs.data.video import telling_decoder_errors
 TOLD_EVERY_S = 30.0
 TIMEOUT_S = 3600.0
 AT_ONCE = 10_000
+PASSING = ("MemoryError", "OSError", "Timeout")
+"""Classes of faults of the moment: the next call tries such a clip again."""
 
 
 @dataclass
@@ -114,6 +116,8 @@ class Preparing:
             self._count(tally, kept=True)
             return None
         problem = self._encode(media, source)
+        if problem and problem.partition(":")[0] in PASSING:
+            return problem
         if problem:
             shelf.note_bad(media, problem)
             with telling_decoder_errors(source):

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
 
@@ -17,7 +18,8 @@ from jobs.data.annotations import open_set
 from jobs.data.decoding import open_video
 from jobs.data.prepare import judge, main
 from jobs.data.preparing.encoding import Recipe, Shown, UnfaithfulError, compare, encode_clip
-from jobs.data.preparing.work import Tally
+from jobs.data.preparing.share import Media, Shelf
+from jobs.data.preparing.work import Preparing, Tally
 from jobs.data.sampling import Sampling
 from jobs.data.synthetic import CODECS, Codec, encode
 from jobs.data.video import Wish, read_clip
@@ -157,6 +159,20 @@ def test_unreadable_clips_are_told_counted_and_kept(corpus, tmp_path, capsys, pa
     assert told.out.count("2 unreadable") == 2
     assert told.err.count("unreadable: bad.mp4: InvalidDataError") == 2
     assert told.err.count("unreadable: missing.mp4: FileNotFoundError") == 2
+
+
+def test_clip_that_took_too_long_is_tried_again_by_the_next_call(corpus, tmp_path):
+    shelf, media = Shelf(corpus.parent, tmp_path), [Media("small.webm", moving=True)]
+    shelf.begin(Recipe())
+
+    late = Preparing(shelf, Recipe(), timeout_s=0.0).run(media, workers=1)
+    for thread in threading.enumerate():  # the next call would be another process
+        if thread.name.startswith("reads"):
+            thread.join()
+    again = Preparing(shelf, Recipe()).run(media, workers=1)
+
+    assert late.bad["small.webm"].startswith("Timeout")
+    assert (again.encoded, again.bad) == (1, {})
 
 
 def test_empty_folder_of_frames_stays_the_bad_clip_that_it_was(tmp_path):
