@@ -93,7 +93,8 @@ def test_deaf_program_is_killed_shortly_before_its_time_is_over(run, tmp_path):
 
     assert (attempt.codes, attempt.story.outcome) == ([75], "stopped")
     assert 2.5 < took_s < 15
-    assert newest_step(run) == attempt.story.last_step
+    # It saves every second step, and is killed in any of them.
+    assert 0 <= attempt.story.last_step - newest_step(run) <= 2
 
 
 def test_stop_file_appears_for_a_program_that_wants_no_signal(run, tmp_path):
@@ -119,6 +120,7 @@ def test_rank_that_got_no_signal_is_told_by_the_one_that_did(run, tmp_path):
     command = counting(tmp_path, *ENDLESS, "--on_term", "save")
 
     with started(run, command_spec("s", command), ranks=2) as attempt:
+        attempt.wait_until_listening()
         attempt.wait_for("checkpoint", 2)
         attempt.send(signal.SIGTERM, ranks=[1])
         attempt.wait()
