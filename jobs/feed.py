@@ -130,6 +130,7 @@ class Feed:
         *,
         tell: Callable[[Sequence[BadClip]], None],
     ) -> None:
+        self._hurries = False
         self._is_over = torch.zeros(1, dtype=torch.bool)
         # With the loader's processes.
         self._is_over.share_memory_()  # type: ignore[no-untyped-call]
@@ -173,7 +174,7 @@ class Feed:
         Raises:
             TooManyBadClipsError: More clips of a set are unreadable than the recipe allows.
         """
-        self._is_over.fill_(value=False)
+        self._is_over.fill_(value=self._hurries)
         left = self.schedule.total_steps - start.step
         batches = iter(self._loader(Position(start.epoch, start.batch), steps=left))
         try:
@@ -188,6 +189,15 @@ class Feed:
         finally:
             # Torch waits for its processes: for a clip that hangs, longer than there is to stop.
             self._is_over.fill_(value=True)
+
+    def hurry(self) -> None:
+        """Waits for no clip any more: what is not read counts as unreadable from now on.
+
+        For a rank that was told to stop. It takes part in one more agreement, by which no rank
+        trains on what comes now.
+        """
+        self._hurries = True
+        self._is_over.fill_(value=True)
 
 
 def open_sets(data: tuple[DataSet, ...]) -> list[MediaSet]:

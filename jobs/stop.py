@@ -46,6 +46,7 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.signal_name: str | None = None
+        self._hurry: Callable[[], None] | None = None
         self._group: Any = None
         self._agreed = False
         self._leave: Callable[[], None] | None = None
@@ -59,6 +60,19 @@ class StopFlag:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal_name = signal.Signals(number).name
+        if self._hurry is not None:
+            self._hurry()
+
+    def hurry_with(self, hurry: Callable[[], None]) -> None:
+        """Has a signal cut short what may keep this rank from the next agreement.
+
+        Args:
+            hurry: Called in the signal's handler: it sets a flag, and no more. Once a signal has
+                come it is called at once.
+        """
+        self._hurry = hurry
+        if self.signal_name is not None:
+            hurry()
 
     def leave_early_with(self, leave: Callable[[], None]) -> None:
         """From now on a signal ends the process without waiting for an agreement.

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -140,19 +141,25 @@ def test_workers_live_over_the_end_of_an_epoch_and_through_the_stop_signal(mixed
     assert {each.pid for each in multiprocessing.active_children()} == before
 
 
-@pytest.mark.alone  # measures time
-def test_feed_ends_at_once_although_its_workers_are_reading_clips_that_hang(tmp_path):
-    clips = [tmp_path / f"{number}.mp4" for number in range(16)]
+def hanging_feed(folder: Path, **changes) -> Feed:
+    """A feed all of whose clips hang when they are read."""
+    clips = [folder / f"{number}.mp4" for number in range(16)]
     rows = [{"video": clip.name, "caption": "a film"} for clip in clips]
-    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    (folder / "rows.json").write_text(json.dumps(rows))
     for clip in clips:
         clip.touch()
-    data = [{"annotations": str(tmp_path / "rows.json")}]
-    hanging = recipe(global_batch=1, frames=2, workers=2, read_timeout_s=2, data=data)
-    steps = feed_of(hanging, full_world=1).steps(Progress())
+    data = [{"annotations": str(folder / "rows.json")}]
+    feed = feed_of(recipe(frames=2, data=data, **changes), full_world=1)
     for clip in clips:
         clip.unlink()
         os.mkfifo(clip)  # nobody writes to it
+    return feed
+
+
+@pytest.mark.alone  # measures time
+def test_feed_ends_at_once_although_its_workers_are_reading_clips_that_hang(tmp_path):
+    feed = hanging_feed(tmp_path, global_batch=1, workers=2, read_timeout_s=2)
+    steps = feed.steps(Progress())
     (first,) = next(steps).batches  # so both workers are at their next clips
     began = time.monotonic()
 
@@ -225,3 +232,19 @@ def test_workers_do_not_wait_for_threads_that_a_tokenizer_had_before_they_were_f
     )
 
     assert (done.stdout, done.stderr) == ("[True, True, True]\n", "")
+
+
+@pytest.mark.alone  # measures time
+@pytest.mark.parametrize("workers", [0, 2])
+def test_feed_that_hurries_waits_for_no_clip_that_hangs(tmp_path, workers):
+    feed = hanging_feed(tmp_path, global_batch=4, workers=workers, read_timeout_s=60)
+    steps = feed.steps(Progress())
+
+    began = time.monotonic()
+    threading.Timer(1, feed.hurry).start()
+    step = next(steps)
+    took_s = time.monotonic() - began
+
+    assert step.readable == 0
+    assert {bad.error_class for bad in step.bad} == {"Over"}
+    assert 0.9 < took_s < 10

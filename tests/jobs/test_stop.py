@@ -188,3 +188,15 @@ def test_ranks_agree_on_the_step_when_only_one_got_the_signal(pair):
 
 def test_signals_after_the_agreement_do_not_change_the_exit(pair):
     assert pair.codes == [75, 75]
+
+
+def test_signal_hurries_what_waits_and_so_does_one_that_came_before(flag):
+    hurried = []
+    flag.listen()
+    flag.hurry_with(lambda: hurried.append("waiting"))
+    assert hurried == []
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    flag.hurry_with(lambda: hurried.append("late"))
+
+    assert hurried == ["waiting", "late"]
