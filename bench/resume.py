@@ -17,8 +17,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.material import make_material, make_start, mixed_stage, new_run
@@ -116,23 +116,24 @@ def with_kills(
             furthest = first + (total - first) // (kills - len(killed_at) + 1)
             attempt.wait_for("step", draws.randint(first + 1, max(first + 1, furthest)))
             if len(killed_at) % 2 == 0:
-                attempt.wait_until(lambda: list(asides(run, spec)))
+                attempt.wait_until(partial(is_saving, attempt))
             else:
                 time.sleep(draws.uniform(0, usual_s / total))
             if attempt.has_ended():
                 raise SystemExit("the run ended before it could be killed; give it more epochs")
             attempt.kill()
             attempt.wait()
+            in_a_save = " in a save" if is_saving(attempt) else ""
         step = attempt.story.last_step
-        killed_at.append(f"step {step}{' in a save' if list(asides(run, spec)) else ''}")
+        killed_at.append(f"step {step}{in_a_save}")
         attempts.append(attempt)
     attempts.append(run_stage(run, spec, ranks=ranks))
     return ended(run, spec, attempts, began), killed_at
 
 
-def asides(run: RunFolder, spec: StageSpec) -> Iterator[Path]:
-    """Checkpoints that are being written, or that a kill has left half-written."""
-    return run.stage(spec.stage).checkpoints.glob(".step-*")
+def is_saving(attempt: Attempt) -> bool:
+    """Whether an attempt is writing a checkpoint, or was when it was killed."""
+    return any(attempt.folder.checkpoints.glob(f".step-*.{attempt.key}.*"))
 
 
 def ended(run: RunFolder, spec: StageSpec, attempts: list[Attempt], began: float) -> Ended:

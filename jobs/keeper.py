@@ -9,21 +9,20 @@ the run stops as if it were preempted (exit 75), and says so. A zombie saves not
 import time
 from collections.abc import Mapping
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import Any
 
-import deepspeed
-from torch import Tensor, nn
+from torch import Tensor
 
 from jobs.checkpoint.interval import SaveTimer
 from jobs.checkpoint.loading import load
 from jobs.checkpoint.progress import Progress
-from jobs.checkpoint.resume import Found, find_resume_point
+from jobs.checkpoint.resume import Found, find_resume_point, refuse_to_start_over
 from jobs.checkpoint.saver import Saved, Saver, Snapshot
-from jobs.checkpoint.standing import Standing
-from jobs.checkpoint.state import EngineState, kept_buffers
+from jobs.checkpoint.standing import Standing, Wishes
+from jobs.checkpoint.state import EngineState
+from jobs.checkpoint.weights import weights_to_keep
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.hazard import read_hazard
-from jobs.distributed import on_rank_0
 from jobs.job import Job, RefusedError, StoppedError
 from jobs.log import say
 from jobs.steps import StepOutcome
@@ -32,21 +31,12 @@ LONGEST_SAVE_S = 600.0
 """A save that takes longer, and longer than may be unsaved, hangs."""
 LINGER_S = 1.0
 """That a stop may wait for old checkpoints to be removed; the next attempt removes the rest."""
-FINAL_TRIES = 3
-
-
-class Wishes(NamedTuple):
-    """What rank 0 wants all ranks to do; 0 or 1 each, and 0 on the other ranks.
-
-    Attributes:
-        collect: Take note of what became of the save that was under way.
-        save: Save.
-        give_up: Stop, too much is unsaved.
-    """
-
-    collect: int = 0
-    save: int = 0
-    give_up: int = 0
+TRIES = 3
+"""In a row, before training goes on or ends without a save."""
+PAUSE_S = 30.0
+"""Before the final checkpoint is tried again."""
+LOOK_S = 1.0
+"""Between two questions whether that pause is over, or the job is to stop."""
 
 
 class Keeper:
@@ -85,6 +75,8 @@ class Keeper:
         """
         found = find_resume_point(self._job.folder)
         self._tell_bad(found)
+        refuse_to_start_over(found, self._job.folder)
+        self._saver.tidy()
         progress, save_s, is_final = Progress(), None, False
         if found.newest is not None:
             path, manifest = found.newest
@@ -153,10 +145,7 @@ class Keeper:
         if wishes.collect or (wishes.save and not self._saver.is_idle):
             self._collect(progress)
         if wishes.give_up and not self._standing.holds(progress.step):
-            if self._saver.is_idle:  # else the disk hangs, and what waits for it would, too
-                self.finish(progress)
-            if not self._standing.holds(progress.step):
-                raise self._stopped(progress)
+            self._save_or_stop(progress)
         if wishes.save and not self._standing.holds(progress.step):
             self._begin(progress)
         return time.monotonic() - began
@@ -172,8 +161,21 @@ class Keeper:
         self._saver.close(LINGER_S)
         raise self._stopped(progress)
 
+    def _save_or_stop(self, progress: Progress) -> None:
+        """Makes no further step before a save is on the disk; raises StoppedError without one."""
+        if not self._saver.is_idle:  # it is slow, or the disk hangs
+            self._collect(progress, limit_s=self._rules.max_unsaved / 2)
+            if not self._standing.failures:
+                return
+        self._try_to_save(progress)
+        if not self._standing.holds(progress.step):
+            raise self._stopped(progress)
+
     def finish(self, progress: Progress, *, final: bool = False) -> None:
         """Saves, unless this very state is safe, and waits until it is on the disk.
+
+        The final checkpoint is tried for longer: nothing else is left to do, and without it
+        the next attempt would make steps again.
 
         Raises:
             RefusedError: A newer submission or attempt took over.
@@ -181,17 +183,45 @@ class Keeper:
         """
         if not self._saver.is_idle:
             self._collect(progress)
-        for number in range(FINAL_TRIES):
+        began = time.monotonic()
+        self._try_to_save(progress, final=final)
+        if not final:
+            return
+        at_stake_s = min(began - self._standing.since, self._rules.max_unsaved)
+        while not self._standing.holds(progress.step, final=True):
+            if not self._may_try_again(began + at_stake_s):
+                raise self._stopped(progress)
+            self._try_to_save(progress, final=True)
+        self._saver.close(LONGEST_SAVE_S)
+
+    def _try_to_save(self, progress: Progress, *, final: bool = False) -> None:
+        """A few times in a few seconds; the disk may have the last word."""
+        for number in range(TRIES):
             if self._standing.holds(progress.step, final=final):
-                break
+                return
             if number:
-                time.sleep(min(number, self._rules.max_unsaved))
+                time.sleep(min(number, self._rules.max_unsaved / 8))
             self._begin(progress, final=final)
             self._collect(progress)
-        if final and not self._standing.holds(progress.step, final=final):
-            raise self._stopped(progress)
-        if final:
-            self._saver.close(LONGEST_SAVE_S)
+
+    def _may_try_again(self, ends_at: float) -> bool:
+        """Whether the disk is asked once more, after a pause; the ranks agree on it.
+
+        Args:
+            ends_at: When waiting has cost as much as the steps that would be made again.
+        """
+        ripe_at = time.monotonic() + min(PAUSE_S, self._rules.max_unsaved / 4)
+        while True:
+            now, decides = time.monotonic(), self._job.place.rank == 0
+            agreed = self._job.stop.agree(
+                int(decides and now >= ends_at), int(decides and now >= ripe_at)
+            )
+            is_late, is_ripe = agreed.counts
+            if agreed.stop or is_late:
+                return False
+            if is_ripe:
+                return True
+            time.sleep(LOOK_S)
 
     def _stopped(self, progress: Progress) -> StoppedError:
         step = self._standing.step
@@ -203,9 +233,6 @@ class Keeper:
         )
 
     def _begin(self, progress: Progress, *, final: bool = False) -> None:
-        taken_over = on_rank_0(self._taken_over)
-        if taken_over is not None:
-            raise RefusedError(f"{taken_over}; step {progress.step} is not saved", fault="fenced")
         self._saved_losses, self._losses = self._losses, []
         weights = {**self._carried, **weights_to_keep(self._engine.module)} if final else None
         self._saver.begin(
@@ -220,18 +247,16 @@ class Keeper:
         )
         self._timer.began(progress, time.monotonic())
 
-    def _taken_over(self) -> str | None:
-        """A disk that cannot be asked ends no training: the saver asks again before it commits."""
-        try:
-            return self._job.taken_over()
-        except (OSError, ValueError) as error:
-            say(f"whether a newer attempt exists cannot be read: {error}")
-            return None
+    def _collect(self, progress: Progress, *, limit_s: float | None = None) -> None:
+        """Takes note of the save that is under way; waits for it, unless the disk hangs.
 
-    def _collect(self, progress: Progress) -> None:
-        """Takes note of the save that is under way; waits for it, unless the disk hangs."""
+        Args:
+            progress: Where the run stands.
+            limit_s: How long the save may still take; by default as long as one ever may.
+        """
+        usual_s = max(LONGEST_SAVE_S, self._rules.max_unsaved)
         try:
-            saved = self._saver.wait(max(LONGEST_SAVE_S, self._rules.max_unsaved))
+            saved = self._saver.wait(usual_s if limit_s is None else limit_s)
         except TimeoutError:
             raise self._stopped(progress) from None
         step, final = saved.snapshot.progress.step, saved.snapshot.final
@@ -263,33 +288,7 @@ class Keeper:
         say(f"step {step} is not saved: {saved.error}")
 
     def _tell_bad(self, found: Found) -> None:
-        """Tells of checkpoints that do not verify; raises RefusedError where none does."""
+        """Tells of checkpoints that do not verify."""
         for path, reason in found.bad:
             self._job.tell("bad_checkpoint", path=str(path), reason=reason)
             say(f"set aside {path}: {reason}")
-        bad = [*(path for path, _ in found.bad), *found.set_aside]
-        if bad and found.newest is None:
-            reason = f"; the newest: {found.bad[0][1]}" if found.bad else ""
-            raise RefusedError(
-                f"none of the {len(bad)} checkpoints is valid{reason} ({bad[0]}). Mend them (its "
-                f"name without `bad-`), or remove {bad[0].parent} to start at step 0",
-                fault="checkpoints",
-            )
-
-
-def weights_to_keep(module: nn.Module) -> dict[str, Tensor]:
-    """What another stage starts from: all but the frozen weights of the language model.
-
-    Those come from their own folder. Under ZeRO-3 every rank must call this, and gets whole
-    tensors, on the host.
-    """
-    kept = {}
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad or not name.startswith("language_model."):
-            with deepspeed.zero.GatheredParameters(
-                [parameter], enabled=hasattr(parameter, "ds_id")
-            ):
-                kept[name] = parameter.detach().to("cpu", copy=True)
-    for name, buffer in kept_buffers(module).items():
-        kept[name] = buffer.detach().to("cpu", copy=True)
-    return kept

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from jobs.build import model_config
+from jobs.checkpoint.standing import Wishes
 from jobs.contract.spec import Train
 from jobs.data.loader import Collate
 from jobs.distributed import join
 from jobs.engine import build_engine, set_lr
 from jobs.feed import Feed
 from jobs.job import Job, RefusedError
-from jobs.keeper import Keeper, Wishes
+from jobs.keeper import Keeper
 from jobs.optimizer import lr_multiple
 from jobs.reporter import Reporter, tell_bad_clips
 from jobs.stability import StepWatch
@@ -77,6 +78,7 @@ def train(
     batching = recipe.batching(job.spec.full_world)
     tell = partial(tell_bad_clips, job)
     feed = Feed(recipe, place, batching, image_size, collate, tell=tell)
+    job.stop.hurry_with(feed.hurry)
     job.clock.mark("data")
     reporter = Reporter(job, recipe, module)
     engine = build_engine(module, recipe, batching, place.world_size)

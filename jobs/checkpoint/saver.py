@@ -217,25 +217,32 @@ class Saver:
         """On rank 0: lists the files and makes the checkpoint visible, or removes them."""
         errors = [f"rank {rank}: {part.error}" for rank, part in enumerate(parts) if part.error]
         if errors:
-            shutil.rmtree(aside, ignore_errors=True)
-            return replace(saved, error="; ".join(errors[:_ERRORS_SHOWN]))
+            return self._failed(saved, aside, "; ".join(errors[:_ERRORS_SHOWN]))
         try:
             self._write_state(aside, copy, parts)
             manifest = self._manifest(aside, copy, parts)
             taken_over = commit(aside, saved.path, manifest, self._job)
-        except OSError as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            return replace(saved, error=str(error))
+        except (OSError, ValueError) as error:  # the fence, too, may be torn
+            return self._failed(saved, aside, str(error))
         save_s = time.monotonic() - copy.began
         if taken_over is None:
-            self._prune()
+            self.tidy()
         return replace(saved, bytes=manifest.bytes, save_s=save_s, taken_over=taken_over)
 
-    def _prune(self) -> None:
-        """In a thread of its own: it may take long, and a stop does not wait for its end.
+    def _failed(self, saved: Saved, aside: Path, error: str) -> Saved:
+        """Makes room for the next try."""
+        shutil.rmtree(aside, ignore_errors=True)
+        self.tidy()
+        return replace(saved, error=error)
 
-        While one is at it, what there is more to remove is left to the next.
+    def tidy(self) -> None:
+        """Removes, on rank 0, what no rule keeps and what kills have left: it may fill the disk.
+
+        In a thread of its own: it may take long, and a stop does not wait for its end. While one
+        is at it, what there is more to remove is left to the next.
         """
+        if self._job.place.rank:
+            return
         if self._pruning is None or not self._pruning.is_alive():
             job, rules = self._job, self._rules
             self._pruning = threading.Thread(target=prune, args=(job, rules), daemon=True)

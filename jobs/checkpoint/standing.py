@@ -1,6 +1,7 @@
-"""How safe a run is, as a value: what a save that has ended will change can be foreseen."""
+"""How safe a run is, and what follows, as values: what a save will change can be foreseen."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from jobs.checkpoint.saver import Saved
 
@@ -8,6 +9,20 @@ RETRY_S = 30.0
 """Before a save that failed is tried again; each further failure doubles it."""
 LONGEST_RETRY_S = 600.0
 _LONGEST_DOUBLINGS = 10
+
+
+class Wishes(NamedTuple):
+    """What rank 0 wants all ranks to do; 0 or 1 each, and 0 on the other ranks.
+
+    Attributes:
+        collect: Take note of what became of the save that was under way.
+        save: Save.
+        give_up: Stop, too much is unsaved.
+    """
+
+    collect: int = 0
+    save: int = 0
+    give_up: int = 0
 
 
 @dataclass(frozen=True)

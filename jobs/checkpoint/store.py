@@ -22,9 +22,11 @@ from jobs.contract.manifest import (
     read_manifest,
     write_manifest,
 )
-from jobs.contract.paths import CHECKPOINT_PREFIX, AttemptKey
+from jobs.contract.paths import BAD_PREFIX, CHECKPOINT_PREFIX, AttemptKey
 from jobs.job import Job
 
+BAD_KEPT = 2
+"""So many of those that did not verify stay, for people to look at."""
 _ASIDE = re.compile(r"^\.[^.]+\.(?P<attempt>.+)\.fence-(?P<fence>\d+)$")
 
 
@@ -56,8 +58,9 @@ def _is_valid(folder: Path) -> bool:
 def prune(job: Job, rules: Checkpointing) -> None:
     """Removes the checkpoints that no rule keeps, never the newest that is as it was saved.
 
-    Before one goes, the newest is read back, with its digests. What a kill in the middle of a
-    save left behind goes, too, except that of this attempt or of a newer one, which may be at it.
+    Before one goes, the newest is read back, with its digests. Those that did not verify go too,
+    except the last ones. So does what a kill in the middle of a save left behind, except that of
+    this attempt or of a newer one, which may be at it.
     An attempt that another has taken over removes nothing: the other one may be resuming from it.
     What the disk does not let it remove (NFS keeps files that are open) stays.
     """
@@ -70,15 +73,23 @@ def _prune(job: Job, rules: Checkpointing) -> None:
     checkpoints = job.folder.checkpoints
     found = [(path, read_manifest(path)) for path in checkpoint_folders(checkpoints)]
     kept = [(path, manifest) for path, manifest in found if manifest is not None]
-    if removable(kept, rules):
+    bad = _bad_but_the_newest(checkpoints)
+    if removable(kept, rules) or bad:
         newest = newest_valid(checkpoints, digests=True)
-        for path in removable(kept, rules, needed=[newest[0]]) if newest is not None else []:
+        gone = [*removable(kept, rules, needed=[newest[0]]), *bad] if newest is not None else []
+        for path in gone:
             with suppress(OSError):
                 aside = path.rename(aside_of(path, job))
                 shutil.rmtree(aside, ignore_errors=True)
     for path in checkpoints.glob(f".{CHECKPOINT_PREFIX}*"):
         if not _may_be_written(path.name, job):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _bad_but_the_newest(checkpoints: Path) -> list[Path]:
+    """Checkpoints that did not verify, without those that were set aside last."""
+    bad = sorted(checkpoints.glob(f"{BAD_PREFIX}*"), key=lambda path: path.stat().st_mtime)
+    return bad[:-BAD_KEPT]
 
 
 def _may_be_written(aside: str, job: Job) -> bool:

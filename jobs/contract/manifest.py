@@ -127,18 +127,28 @@ def faults(folder: Path, manifest: Manifest, *, digests: bool) -> list[str]:
     """
     found = []
     for file in manifest.files:
-        path = folder / file.name
         try:
-            size = path.stat().st_size
-            digest = sha256_of(path) if digests and size == file.bytes and file.sha256 else None
+            fault = fault_of_file(folder, file, digests=digests)
         except OSError as error:
-            found.append(f"{path}: {error.strerror}")
-            continue
-        if size != file.bytes:
-            found.append(f"{path}: {size} bytes, the manifest says {file.bytes}")
-        elif digest is not None and digest != file.sha256:
-            found.append(f"{path}: the content is not what was saved (digest differs)")
+            fault = f"{folder / file.name}: {error.strerror}"
+        if fault:
+            found.append(fault)
     return found
+
+
+def fault_of_file(folder: Path, file: CheckpointFile, *, digests: bool) -> str:
+    """What is wrong with one file of a checkpoint; empty when it is as it was saved.
+
+    Raises:
+        OSError: It is not there, or nobody can say what is in it.
+    """
+    path = folder / file.name
+    size = path.stat().st_size
+    if size != file.bytes:
+        return f"{path}: {size} bytes, the manifest says {file.bytes}"
+    if digests and file.sha256 and sha256_of(path) != file.sha256:
+        return f"{path}: the content is not what was saved (digest differs)"
+    return ""
 
 
 def checkpoint_folders(checkpoints: Path) -> list[Path]:

@@ -6,6 +6,10 @@ from pathlib import Path
 CHECKPOINT_PREFIX = "step-"
 BAD_PREFIX = "bad-"
 """Before the name of a checkpoint that did not verify; its folder says why."""
+SET_ASIDE = "set-aside"
+"""Folder beside the checkpoints for those that the launcher wants nobody to resume from."""
+START_OVER = "start-over"
+"""File among the checkpoints: that there are none any more is meant so."""
 
 
 @dataclass(frozen=True, order=True)

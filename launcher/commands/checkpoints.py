@@ -9,9 +9,10 @@ from rich.filesize import decimal
 from db.queries import stages_of
 from db.schema import StageRun
 from jobs.contract.manifest import checkpoint_folders, faults, read_manifest
+from jobs.contract.paths import SET_ASIDE
 from launcher.commands.arguments import add_stage_arguments
 from launcher.errors import UsageError
-from launcher.reconcile.observe import SET_ASIDE, stage_folder
+from launcher.reconcile.observe import stage_folder
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import open_screen
 from launcher.show.tables import plain_table

@@ -14,14 +14,13 @@ from db import record
 from db.queries import newest_submission, submission_by_token
 from db.schema import StageRun, Submission
 from db.states import OPEN_SUBMISSION_STATES, StageState, SubmissionState
-from jobs.contract.paths import RunFolder
+from jobs.contract.paths import SET_ASIDE, RunFolder
 from launcher.acting import Acting
 from launcher.cluster.base import Cluster, SubmitError
 from launcher.errors import LauncherError
 from launcher.hazard import tell_hazard
 from launcher.intent import frozen_settings, job_request, new_token, write_fence
 from launcher.pipeline import Pipeline, Stage
-from launcher.reconcile.observe import SET_ASIDE
 
 
 class TakenError(LauncherError):

@@ -20,8 +20,6 @@ from jobs.contract.manifest import (
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 from launcher.cluster.base import Cluster, JobRow, NoAnswer, Rows, job_name
 
-SET_ASIDE = "set-aside"
-"""Folder beside the checkpoints for those that must not be resumed from."""
 DIGEST_S = 120.0
 """After so long no other checkpoint is begun to be read whole: the next look goes on."""
 _CLOCK_SKEW_S = 3600.0

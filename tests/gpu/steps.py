@@ -19,12 +19,12 @@ from jobs.checkpoint.loading import load
 from jobs.checkpoint.progress import Progress
 from jobs.checkpoint.saver import Saver, Snapshot
 from jobs.checkpoint.state import EngineState
+from jobs.checkpoint.weights import weights_to_keep
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.paths import AttemptKey, RunFolder
 from jobs.contract.spec import Train
 from jobs.distributed import Place, join
 from jobs.engine import build_engine, language_model_dtype, set_lr
-from jobs.keeper import weights_to_keep
 from jobs.steps import StepOutcome, Stepper
 from model.ranks import host_group
 from model.video_chat import VideoChat

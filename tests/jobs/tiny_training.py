@@ -13,6 +13,7 @@ import torch.distributed as dist
 from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler
 from torch import nn
 
+from jobs.checkpoint.weights import weights_to_keep
 from jobs.contract.paths import AttemptKey
 from jobs.contract.spec import Train
 from jobs.data.dataset import BadClip, Sample, SampleKey
@@ -20,7 +21,6 @@ from jobs.data.items import CaptionItem
 from jobs.data.loader import Batch
 from jobs.distributed import Place, join
 from jobs.engine import build_engine, deepspeed_config
-from jobs.keeper import weights_to_keep
 from jobs.steps import Stepper
 
 RANKS = 2

@@ -17,6 +17,7 @@ from jobs.checkpoint.loading import load
 from jobs.checkpoint.progress import Progress
 from jobs.checkpoint.saver import Saver, Snapshot
 from jobs.checkpoint.state import EngineState
+from jobs.checkpoint.weights import weights_to_keep
 from jobs.contract.batching import Batching
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.paths import AttemptKey, RunFolder
@@ -26,7 +27,6 @@ from jobs.data.items import CaptionItem
 from jobs.data.loader import Batch
 from jobs.distributed import Place, join
 from jobs.engine import build_engine, set_lr
-from jobs.keeper import weights_to_keep
 from jobs.steps import Stepper
 from tests.jobs.paper import paper_job
 

@@ -1,6 +1,7 @@
 """When a run saves again after a save has ended, well or not; one rank, a disk that refuses."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 import torch.distributed as dist
 
 from jobs.checkpoint.progress import Progress
+from jobs.checkpoint.standing import Wishes
 from jobs.contract.checkpointing import Checkpointing
-from jobs.contract.manifest import newest_valid
+from jobs.contract.manifest import done_marker, newest_valid
 from jobs.contract.paths import RunFolder
-from jobs.job import StoppedError
-from jobs.keeper import Keeper, Wishes
+from jobs.job import RefusedError, StoppedError
+from jobs.keeper import Keeper
 from tests.jobs.checkpoint.small import SmallEngine
 from tests.jobs.paper import paper_job
 
@@ -124,3 +126,86 @@ def test_fence_that_cannot_be_read_ends_no_training(run):
     keeper.act(Wishes(save=1), Progress(step=2))  # it goes on, and the save says why it failed
 
     assert wait_for_the_save(keeper, 3).collect == 1
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_save_that_is_slow_but_comes_is_waited_for_before_more_is_unsaved_than_may_be(run):
+    keeper = keeper_of(run, Checkpointing(every=1000, max_unsaved="2s"))
+    target = run.stage("s1").checkpoint(2)
+    target.mkdir(parents=True)
+    os.mkfifo(target / "manifest.json")  # the save looks at it, and waits for somebody who writes
+    time.sleep(1.1)
+    keeper.act(keeper.wishes(Progress(step=2)), Progress(step=2))
+    time.sleep(1)
+
+    wishes = keeper.wishes(Progress(step=3))
+    threading.Timer(0.3, (target / "manifest.json").write_text, [""]).start()
+    keeper.act(wishes, Progress(step=3))
+
+    assert wishes == Wishes(give_up=1)
+    assert newest_valid(run.stage("s1").checkpoints, digests=True)[1].step == 2
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_final_checkpoint_is_tried_for_as_long_as_the_steps_took_that_hang_on_it(run):
+    keeper = keeper_of(run, Checkpointing(every=1000, max_unsaved="8s"))
+    in_the_way = refuse(run)
+    time.sleep(5)
+
+    threading.Timer(2.5, in_the_way.unlink).start()  # after the first three tries
+    keeper.finish(Progress(step=2), final=True)
+
+    assert done_marker(run.stage("s1").checkpoints, digests=True)[1].step == 2
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_final_checkpoint_is_given_up_when_waiting_costs_more_than_making_its_steps_again(run):
+    keeper = keeper_of(run, Checkpointing(every=1000, max_unsaved="8s"))
+    refuse(run)
+
+    began = time.monotonic()
+    with pytest.raises(StoppedError, match="the disk takes no checkpoint; step 0 is safe"):
+        keeper.finish(Progress(step=2), final=True)
+
+    assert time.monotonic() - began < 6
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_stop_signal_ends_the_wait_for_the_final_checkpoint(run):
+    job = paper_job(run)
+    keeper = Keeper(job, SmallEngine(), Checkpointing(max_unsaved="1h"), carried={})
+    keeper.resume()
+    refuse(run)
+    time.sleep(3)
+
+    job.stop.signal_name = "SIGTERM"
+    with pytest.raises(StoppedError):
+        keeper.finish(Progress(step=2), final=True)
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_attempt_that_was_taken_over_is_refused_when_its_save_has_come_to_its_end(run):
+    keeper = keeper_of(run)
+    run.stage("s1").fence.parent.mkdir(parents=True, exist_ok=True)
+    run.stage("s1").fence.write_text("2")
+
+    keeper.act(Wishes(save=1), Progress(step=2))
+    ended = wait_for_the_save(keeper, 3)
+
+    with pytest.raises(RefusedError, match="step 2 is not saved") as refused:
+        keeper.act(ended, Progress(step=3))
+    assert refused.value.fault == "fenced"
+    assert list(run.stage("s1").checkpoints.iterdir()) == []
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_what_kills_have_left_is_removed_before_the_first_save(run):
+    left = run.stage("s1").checkpoints / ".step-00000005.6.0.fence-0"
+    left.mkdir(parents=True)
+
+    keeper_of(run)
+
+    ends_at = time.monotonic() + 20
+    while left.exists():
+        assert time.monotonic() < ends_at
+        time.sleep(0.01)

@@ -1,5 +1,7 @@
 """What is removed from the disk after a save."""
 
+import os
+
 from jobs.checkpoint.store import prune
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.manifest import Manifest, checkpoint_folders, describe, write_manifest
@@ -44,3 +46,30 @@ def test_attempt_that_was_taken_over_removes_nothing(tmp_path):
     prune(paper_job(run, fence=2), Checkpointing(keep=1))
 
     assert (before, left(run)) == ([10, 20, 30], [30])
+
+
+def bad(run: RunFolder, step: int, at: float):
+    """One that did not verify."""
+    folder = run.stage("s1").checkpoints / f"bad-step-{step:08d}"
+    folder.mkdir(parents=True)
+    os.utime(folder, (at, at))
+    return folder
+
+
+def test_those_that_did_not_verify_go_but_for_the_last_two(tmp_path):
+    run = RunFolder(tmp_path)
+    first, *others = [bad(run, step, at) for at, step in enumerate((30, 10, 20))]
+    save(run, 40)
+
+    prune(paper_job(run), Checkpointing())
+
+    assert (first.exists(), [each.exists() for each in others]) == (False, [True, True])
+
+
+def test_those_that_did_not_verify_stay_while_there_is_no_better_one(tmp_path):
+    run = RunFolder(tmp_path)
+    folders = [bad(run, step, step) for step in (10, 20, 30)]
+
+    prune(paper_job(run), Checkpointing())
+
+    assert all(folder.exists() for folder in folders)

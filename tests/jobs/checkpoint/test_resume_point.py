@@ -1,13 +1,16 @@
 """The checkpoint that a run goes on from."""
 
+import time
+
 import pytest
 import torch.distributed as dist
 
-from jobs.checkpoint.resume import find_resume_point
+from jobs.checkpoint.resume import Look, alone_in, find_resume_point
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.events import read_events
 from jobs.contract.manifest import read_manifest
 from jobs.contract.paths import RunFolder
+from jobs.faults import Fault, fault_of
 from jobs.job import RefusedError
 from jobs.keeper import Keeper
 from tests.jobs.checkpoint.small import SmallEngine
@@ -92,3 +95,91 @@ def test_stage_none_of_whose_checkpoints_verifies_is_refused(run, stage):
         )
         for path in paths
     ]
+
+
+@pytest.mark.usefixtures("alone")
+def test_checkpoint_that_cannot_be_read_now_stays_where_it_is(stage):
+    newest = [save(stage, step) for step in (4, 8)][-1]
+    (newest / "shard-0").unlink()
+    (newest / "shard-0").symlink_to("shard-0")  # the kernel gives up: an error, and no damage
+
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        find_resume_point(stage)
+
+    assert sorted(path.name for path in stage.checkpoints.iterdir()) == [
+        "step-00000004",
+        "step-00000008",
+    ]
+
+
+@pytest.mark.usefixtures("alone")
+def test_manifest_that_cannot_be_read_now_condemns_no_checkpoint(stage):
+    manifest = save(stage, 4) / "manifest.json"
+    manifest.unlink()
+    manifest.symlink_to("manifest.json")
+
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        find_resume_point(stage)
+
+    assert [path.name for path in stage.checkpoints.iterdir()] == ["step-00000004"]
+
+
+def test_file_that_one_node_reads_otherwise_than_the_first_is_that_nodes_fault():
+    seen = Look({"shard-1": "shard-1: the content is not what was saved"})
+
+    assert alone_in(seen, {"shard-1": "shard-1: the content is not what was saved"}) is None
+    error = alone_in(seen, {})
+    assert fault_of(error) == Fault("hardware")
+    assert "rank 0's node reads it as it was saved" in str(error)
+
+
+def told_of(run, step):
+    """An attempt before this one told of a checkpoint."""
+    job = paper_job(run, attempt="6.0", told=True)
+    job.tell("checkpoint", step=step, path="gone", save_s=1.0, final=False)
+    job.events.close()
+
+
+def resumed(run):
+    return Keeper(paper_job(run), SmallEngine(), Checkpointing(), carried={}).resume()
+
+
+@pytest.mark.usefixtures("alone")
+def test_stage_whose_checkpoints_have_vanished_is_refused_until_that_is_meant(run, stage):
+    told_of(run, 8)
+
+    with pytest.raises(RefusedError, match="no checkpoint, but step 8 was saved") as refused:
+        resumed(run)
+    stage.checkpoints.mkdir()
+    time.sleep(0.05)  # files have the time of the kernel's last tick
+    (stage.checkpoints / "start-over").touch()
+
+    assert refused.value.fault == "checkpoints"
+    assert resumed(run).step == 0
+
+
+@pytest.mark.usefixtures("alone")
+def test_wish_to_start_over_does_not_outlive_a_checkpoint_that_came_after_it(run, stage):
+    stage.checkpoints.mkdir(parents=True)
+    (stage.checkpoints / "start-over").touch()
+    time.sleep(0.05)
+    told_of(run, 8)
+
+    with pytest.raises(RefusedError, match="no checkpoint, but step 8 was saved"):
+        resumed(run)
+
+
+@pytest.mark.usefixtures("alone")
+def test_stage_none_of_whose_checkpoints_verifies_starts_over_where_that_is_meant(run, stage):
+    (save(stage, 8) / "shard-0").write_text("")
+    (stage.checkpoints / "start-over").touch()
+
+    assert resumed(run).step == 0
+
+
+@pytest.mark.usefixtures("alone")
+def test_stage_whose_only_checkpoint_the_launcher_set_aside_starts_at_step_0(run, stage):
+    told_of(run, 8)
+    (stage.root / "set-aside" / "step-00000008.2").mkdir(parents=True)
+
+    assert resumed(run).step == 0
