@@ -44,7 +44,7 @@ def chat_model(stage: int, device: str) -> VideoChat:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("stage", [2, 3])
-def test_step_makes_the_host_wait_for_nothing(stage, device):
+def test_forward_and_backward_make_the_host_wait_for_nothing(stage, device):
     module = chat_model(stage, device).train()
     batches = [chat_batch(n, instruction=stage == 3).to(device) for n in range(2)]
     module(batches[0])["loss"].backward()  # tables are brought to the GPU once
