@@ -170,7 +170,7 @@ class Attempt(Base, kw_only=True):
     slurm_id: Mapped[str]
     restart: Mapped[int]  # how often Slurm had requeued the job
     state: Mapped[str]  # Slurm's word
-    cause: Mapped[str | None] = mapped_column(default=None)  # why it ended; of a good end NULL
+    cause: Mapped[str | None] = mapped_column(default=None)  # why it ended
     reason: Mapped[str | None] = mapped_column(default=None)  # why it waited, in Slurm's words
     queued_at: Mapped[float | None] = mapped_column(default=None)
     started_at: Mapped[float | None] = mapped_column(default=None)

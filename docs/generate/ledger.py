@@ -3,13 +3,13 @@
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Enum, Integer, String
+from sqlalchemy import JSON, BigInteger, Boolean, Double, Enum, Integer, String
+from sqlalchemy.sql.elements import KeyedColumnElement
 
 from db import schema
 from db.schema import Base
-
 from docs.generate.docstrings import UndocumentedError, summary
 from docs.generate.tables import table
 
@@ -60,7 +60,7 @@ def _table(row: type[Base]) -> str:
     )
 
 
-def _type(column: "Column[object]") -> str:
+def _type(column: KeyedColumnElement[Any]) -> str:
     null = " or NULL" if column.nullable else ""
     if isinstance(column.type, Enum):
         return ", ".join(f"`{word}`" for word in column.type.enums) + null
@@ -70,7 +70,7 @@ def _type(column: "Column[object]") -> str:
     raise UndocumentedError(f"{column}: docs.generate.ledger has no words for {column.type!r}")
 
 
-def _key(column: "Column[object]") -> str:
+def _key(column: KeyedColumnElement[Any]) -> str:
     if column.primary_key:
         return "primary"
     return next((f"of `{key.column.table.name}`" for key in column.foreign_keys), "")

@@ -5,11 +5,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, cast, get_args, get_type_hints
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from docs.generate.docstrings import UndocumentedError, attributes, summary
+from docs.generate.tables import table
+from docs.generate.words import in_words
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.command import Command, Progress, Stop, Watched
 from jobs.contract.evaluation import Evaluate, Task
@@ -19,10 +22,6 @@ from jobs.contract.units import format_duration
 from launcher.pipeline.parts import ClusterSettings, Reuse
 from launcher.pipeline.requeue import OF_THE_RUN, Requeue, StageRequeue
 from launcher.pipeline.schema import Expect, PipelineSection, StageSection
-
-from docs.generate.docstrings import UndocumentedError, attributes, summary
-from docs.generate.tables import table
-from docs.generate.words import in_words
 
 _TOP: Final = "The top of the file"
 SECTIONS: Final[Mapping[str, type]] = {
@@ -87,7 +86,9 @@ def sections() -> str:
 
 def placeholders() -> str:
     """The names in braces that a command may use, as a table."""
-    return table(("name", "what stands for it"), [(f"`{{{n}}}`", told) for n, told in NAMES.items()])
+    return table(
+        ("name", "what stands for it"), [(f"`{{{n}}}`", told) for n, told in NAMES.items()]
+    )
 
 
 def keys(part: type) -> Iterator[Key]:
@@ -120,7 +121,7 @@ def _hints(part: type) -> dict[str, Any]:
     hints = get_type_hints(part, include_extras=True)
     if issubclass(part, BaseModel):
         return {name: hints[name] for name in part.model_fields}
-    return {field.name: hints[field.name] for field in dataclasses.fields(part)}
+    return {name: hints[name] for name in _defaults(part)}
 
 
 def _alias(hint: Any) -> str | None:  # noqa: ANN401 - types as values
@@ -154,7 +155,7 @@ def _defaults(part: type) -> dict[str, Any]:
         fields = part.model_fields.items()
         return {name: field.get_default(call_default_factory=True) for name, field in fields}
     found = {}
-    for field in dataclasses.fields(part):
+    for field in dataclasses.fields(cast("Any", part)):
         made = field.default_factory
         found[field.name] = field.default if made is dataclasses.MISSING else made()
     return found
@@ -164,18 +165,19 @@ def _default(value: Any, hint: Any) -> str:  # noqa: ANN401 - whatever a key may
     """A default as the file would write it; a dash where there is nothing to write."""
     if value in (PydanticUndefined, dataclasses.MISSING):
         return _REQUIRED
+    texts = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(text, bool | int | float | str | Path) for text in texts):
+        return "-"
+    is_duration = "duration" in in_words(_without_section(hint), lambda _: "")
+    return ", ".join(_written(text, is_duration=is_duration) for text in texts) or "-"
+
+
+def _written(value: float | str | Path, *, is_duration: bool) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    is_duration = "duration" in in_words(_without_section(hint), lambda _: "")
     if isinstance(value, int) and is_duration:
         return f"`{format_duration(value)}`"
-    if isinstance(value, int | float | str):
-        return f"`{value}`"
-    if isinstance(value, Path) and value != Path():
-        return f"`{value}`"
-    if isinstance(value, tuple) and value and all(isinstance(each, str) for each in value):
-        return ", ".join(f"`{each}`" for each in value)
-    return "-"
+    return "-" if value == Path() else f"`{value}`"
 
 
 def _without_section(hint: Any) -> Any:  # noqa: ANN401 - types as values

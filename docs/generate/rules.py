@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Final
 
 import launcher
-from launcher.reconcile.policy import Action
-
 from docs.generate.docstrings import UndocumentedError
+from launcher.reconcile.policy import Action
 
 _LAUNCHER: Final = Path(launcher.__file__).parent
 _POLICY: Final = _LAUNCHER / "reconcile" / "policy"
@@ -38,6 +37,15 @@ def rules() -> dict[str, set[str]]:
             for rule, action in _rules_in(path):
                 found.setdefault(rule, set()).add(action)
     return found
+
+
+def other_rules() -> set[str]:
+    """The ids that the rest of the launcher gives to what it does."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in _LAUNCHER.rglob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    given = [word.value for call in calls for word in call.keywords if word.arg == "rule"]
+    texts = {value.value for value in given if isinstance(value, ast.Constant)}
+    return {str(text) for text in texts} - rules().keys()
 
 
 def _rules_in(path: Path) -> Iterator[tuple[str, str]]:
@@ -78,10 +86,10 @@ def _text(node: ast.expr, constants: dict[str, str], path: Path) -> str:
 
 def _constants(paths: Iterable[Path]) -> dict[str, str]:
     """The texts that modules give a name to."""
-    found = {}
+    found: dict[str, str] = {}
     for path in paths:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-                if isinstance(node.targets[0], ast.Name) and isinstance(node.value.value, str):
-                    found[node.targets[0].id] = node.value.value
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+                found |= dict.fromkeys(names, str(node.value.value))
     return found

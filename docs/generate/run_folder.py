@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from jobs.contract import events
-from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
-
 from docs.generate.docstrings import UndocumentedError
 from docs.generate.tables import table
+from jobs.contract import events
+from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 
 _STAGE: Final = "stage2"
 _ATTEMPT: Final = AttemptKey("4711", 1)

@@ -5,14 +5,13 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
+from docs.generate.docstrings import UndocumentedError
 from jobs.contract.command import Argument, ResumingArgument, Text, Variable, Words
 from jobs.contract.sampling import SAMPLE
 from jobs.contract.units import Duration, Size
 from launcher.pipeline.nodes import Nodes
 from launcher.pipeline.notify import Notify
 from launcher.pipeline.schema import Name
-
-from docs.generate.docstrings import UndocumentedError
 
 LinkTo = Callable[[type], str | None]
 """The words for a type that has a section of its own; None: it has none."""
@@ -51,11 +50,13 @@ def in_words(hint: Any, link_to: LinkTo) -> str:  # noqa: ANN401 - types as valu
     if extras:
         return _annotated(hint, extras, link_to)
     linked = link_to(hint) if isinstance(hint, type) else None
-    if linked is not None:
-        return linked
-    if hint in _PLAIN:
-        return _PLAIN[hint]
-    origin, inner = get_origin(hint), get_args(hint)
+    if linked is not None or hint in _PLAIN:
+        return linked or _PLAIN[hint]
+    return _made_of(get_origin(hint), get_args(hint), link_to)
+
+
+def _made_of(origin: Any, inner: tuple[Any, ...], link_to: LinkTo) -> str:  # noqa: ANN401
+    """The words for a type that is made of others."""
     if origin is Literal:
         return _choice(f"`{value}`" for value in inner)
     if origin in (Union, UnionType):
@@ -65,7 +66,7 @@ def in_words(hint: Any, link_to: LinkTo) -> str:  # noqa: ANN401 - types as valu
         return f"list of {_PLURALS.get(told, told)}"
     if origin is dict:
         return "keys with values"
-    raise UndocumentedError(f"{hint}: docs.generate.words has no words for this type")
+    raise UndocumentedError(f"docs.generate.words has no words for {origin}{list(inner)}")
 
 
 def _annotated(hint: Any, extras: Iterable[Any], link_to: LinkTo) -> str:  # noqa: ANN401
