@@ -75,11 +75,11 @@ def test_example_goes_on_at_the_step_that_it_had_saved(example):
     step = int(last.split()[1].partition("/")[0])
 
     assert "launcher watch" in example.talk
-    assert 20 <= step < 60
-    assert f"step {step + 1}/60" in second
-    assert f"step {step}/60" not in second
+    assert 20 <= step < 100
+    assert f"step {step + 1}/100" in second
+    assert f"step {step}/100" not in second
     train = example.stages["train"]
-    assert (train["state"], train["attempts"], train["step"]) == ("done", 2, 60)
+    assert (train["state"], train["attempts"], train["step"]) == ("done", 2, 100)
     assert train["steps_lost"] == 0
 
 
@@ -92,7 +92,7 @@ def test_child_of_the_example_gets_the_final_checkpoint(example):
     (log,) = (example.folder / "stages/look/logs").glob("*/rank-00000.log")
 
     assert example.stages["look"]["state"] == "done"
-    assert json.dumps({"step": 60}) in log.read_text()
+    assert json.dumps({"step": 100}) in log.read_text()
 
 
 @pytest.mark.slow
@@ -113,12 +113,12 @@ def test_questions_of_the_page_find_what_happened(example):
         ("train", 2, 0),
         ("look", 1, 0),
     ]
-    assert of_stages[0]["steps"] == 60
+    assert of_stages[0]["steps"] == 100
     assert {row["ending"]: row["attempts"] for row in endings} == {"done": 2, "stop signal": 1}
     assert [row["stage"] for row in attempts] == ["train", "train", "look"]
     assert {"stopped", "unsent"} <= {row["rule"] for row in rules}
     assert degraded == []
-    assert {row["stage"]: row["step"] for row in newest}["train"] == 60
+    assert {row["stage"]: row["step"] for row in newest}["train"] == 100
 
 
 def ask(example: Example, question: str) -> list[sqlite3.Row]:

@@ -25,7 +25,7 @@ def main() -> int:
     options = argparse.ArgumentParser()
     options.add_argument("--output", type=Path, required=True)
     options.add_argument("--resume", type=Path)
-    options.add_argument("--steps", type=int, default=60)
+    options.add_argument("--steps", type=int, default=100)
     given = options.parse_args()
 
     asked: list[int] = []
