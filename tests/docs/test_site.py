@@ -45,6 +45,13 @@ def test_site_has_a_page_for_each_source_and_no_code_of_ours(site):
     assert [str(path.relative_to(site)) for path in site.rglob("*.py")] == ["examples/own/train.py"]
 
 
+def test_page_shows_the_files_that_it_includes(site):
+    page = (site / "own-script.html").read_text()
+
+    assert "Stands for your training script" in page
+    assert "--8" not in page
+
+
 def test_pages_load_nothing_from_the_network(site):
     loaded = {url for page in site.rglob("*.html") for url in _LOADED.findall(page.read_text())}
     styles = "".join(style.read_text() for style in site.rglob("*.css"))
