@@ -1,6 +1,7 @@
 # make demo   trains the three stages on this machine, from nothing
 # make test   runs everything, a real Slurm included
 # make check  lint and types; make format; make cluster-up / cluster-down; make weights
+# make docs   the documentation site, into build/site
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -8,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each rank imports the same modules; compiling them anew was an eighth of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check format cluster-up cluster-down weights clean
+.PHONY: demo test check docs format cluster-up cluster-down weights clean
 
 demo: $(VENV)/.train
 	$(PY) -m jobs.data.synthetic data/demo
@@ -26,6 +27,13 @@ check: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+# Brings the parts that follow from code up to date, and builds with warnings as errors (with -q
+# mkdocs would not see them).
+docs: $(VENV)/.dev
+	$(PY) -m docs.generate
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "open build/site/index.html"
 
 format: $(VENV)/.dev
 	$(PY) -m ruff format .

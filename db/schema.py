@@ -54,12 +54,12 @@ class Run(Base, kw_only=True):
 
     __tablename__ = "run"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    name: Mapped[str]
+    id: Mapped[str] = mapped_column(primary_key=True)  # the name of its folder
+    name: Mapped[str]  # the pipeline's
     folder: Mapped[str]
     pipeline_yaml: Mapped[str]  # the resolved file, as frozen in the run folder
-    code_sha: Mapped[str]
-    code_dirty: Mapped[bool]
+    code_sha: Mapped[str]  # git commit, or the version
+    code_dirty: Mapped[bool]  # the working tree differed from it
     submitted_by: Mapped[str]
     created_at: Mapped[float]
     state: Mapped[RunState] = mapped_column(default=RunState.SUBMITTING)
@@ -84,7 +84,7 @@ class StageRun(Base, kw_only=True):
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), init=False)
     stage: Mapped[str]
-    position: Mapped[int]
+    position: Mapped[int]  # in the order of the file
     kind: Mapped[StageKind]
     needs: Mapped[list[str]]  # names of its parents
     state: Mapped[StageState]
@@ -94,7 +94,7 @@ class StageRun(Base, kw_only=True):
     tasks_per_node: Mapped[int]
     total_steps: Mapped[int | None] = mapped_column(default=None)
     resumable: Mapped[bool]
-    cluster: Mapped[str]
+    cluster: Mapped[str]  # slurm or local
     updated_at: Mapped[float]
     why: Mapped[str | None] = mapped_column(default=None)  # what its state rests on
     rule: Mapped[str | None] = mapped_column(default=None)  # id of the last decision about it
@@ -133,19 +133,19 @@ class Submission(Base, kw_only=True):
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     stage_run_id: Mapped[int] = mapped_column(ForeignKey("stage_run.id"), init=False)
     token: Mapped[str] = mapped_column(unique=True)  # stands in the job's name
-    fence: Mapped[int]
-    spec: Mapped[dict[str, object]]
-    slurm_id: Mapped[str | None] = mapped_column(default=None)
+    fence: Mapped[int]  # grows with each submission of the stage run
+    spec: Mapped[dict[str, object]]  # what the cluster was asked for, and the budgets
+    slurm_id: Mapped[str | None] = mapped_column(default=None)  # NULL: not told yet
     state: Mapped[SubmissionState] = mapped_column(default=SubmissionState.SUBMITTING)
     parents: Mapped[list[str]]  # Slurm ids of its `afterok`, as far as they were known
     created_at: Mapped[float]
     submitted_at: Mapped[float | None] = mapped_column(default=None)
-    error: Mapped[str | None] = mapped_column(default=None)
+    error: Mapped[str | None] = mapped_column(default=None)  # what the cluster said
     job_name: Mapped[str | None] = mapped_column(default=None)  # of an adopted job: its own
     rule: Mapped[str | None] = mapped_column(default=None)  # of the decision that made it
     sent_at: Mapped[float | None] = mapped_column(default=None)  # it may exist since then
     unseen_since: Mapped[float | None] = mapped_column(default=None)  # nobody knows its job
-    unseen_passes: Mapped[int | None] = mapped_column(default=None)
+    unseen_passes: Mapped[int | None] = mapped_column(default=None)  # in so many
     mark: Mapped[str | None] = mapped_column(default=None)  # how far its job had come
     moved_at: Mapped[float | None] = mapped_column(default=None)  # when that last changed
     releases: Mapped[int | None] = mapped_column(default=None)  # from a hold that Slurm imposed
@@ -168,26 +168,26 @@ class Attempt(Base, kw_only=True):
     stage_run_id: Mapped[int] = mapped_column(ForeignKey("stage_run.id"), index=True)
     cluster: Mapped[str]
     slurm_id: Mapped[str]
-    restart: Mapped[int]
+    restart: Mapped[int]  # how often Slurm had requeued the job
     state: Mapped[str]  # Slurm's word
-    cause: Mapped[str | None] = mapped_column(default=None)
-    reason: Mapped[str | None] = mapped_column(default=None)
+    cause: Mapped[str | None] = mapped_column(default=None)  # why it ended
+    reason: Mapped[str | None] = mapped_column(default=None)  # why it waited, in Slurm's words
     queued_at: Mapped[float | None] = mapped_column(default=None)
     started_at: Mapped[float | None] = mapped_column(default=None)
     ended_at: Mapped[float | None] = mapped_column(default=None)
     wall_clock_s: Mapped[float | None] = mapped_column(default=None)
     queued_s: Mapped[float | None] = mapped_column(default=None)
-    gpu_s: Mapped[float | None] = mapped_column(default=None)
-    first_step: Mapped[int | None] = mapped_column(default=None)
-    last_step: Mapped[int | None] = mapped_column(default=None)
+    gpu_s: Mapped[float | None] = mapped_column(default=None)  # wall-clock times GPUs that it got
+    first_step: Mapped[int | None] = mapped_column(default=None)  # that it resumed at
+    last_step: Mapped[int | None] = mapped_column(default=None)  # that was done
     total_steps: Mapped[int | None] = mapped_column(default=None)
-    steps_gained: Mapped[int | None] = mapped_column(default=None)
-    steps_lost: Mapped[int | None] = mapped_column(default=None)
-    nodes: Mapped[str | None] = mapped_column(default=None)
+    steps_gained: Mapped[int | None] = mapped_column(default=None)  # by its checkpoints
+    steps_lost: Mapped[int | None] = mapped_column(default=None)  # to be done again
+    nodes: Mapped[str | None] = mapped_column(default=None)  # in Slurm's words
     num_nodes: Mapped[int | None] = mapped_column(default=None)  # that it got
     exit_code: Mapped[int | None] = mapped_column(default=None)
-    exit_kind: Mapped[str | None] = mapped_column(default=None)
-    message: Mapped[str | None] = mapped_column(default=None)
+    exit_kind: Mapped[str | None] = mapped_column(default=None)  # done, stopped, failed or refused
+    message: Mapped[str | None] = mapped_column(default=None)  # its last words
     error: Mapped[str | None] = mapped_column(default=None)  # name of the exception
     fault: Mapped[str | None] = mapped_column(default=None)  # kind of the error
     host: Mapped[str | None] = mapped_column(default=None)  # of the rank that failed first
@@ -208,10 +208,10 @@ class Checkpoint(Base, kw_only=True):
     path: Mapped[str]
     bytes: Mapped[int] = mapped_column(BigInteger)
     files: Mapped[int]  # how many
-    digest: Mapped[str]
+    digest: Mapped[str]  # of its manifest
     verified_at: Mapped[float | None] = mapped_column(default=None)
     final: Mapped[bool]
-    save_s: Mapped[float]
+    save_s: Mapped[float]  # seconds until it was whole on the disk
     created_at: Mapped[float]
 
 
@@ -226,7 +226,7 @@ class Event(Base, kw_only=True):
     at: Mapped[float]
     kind: Mapped[str]
     text: Mapped[str]
-    data: Mapped[dict[str, object]] = mapped_column(default_factory=dict)
+    data: Mapped[dict[str, object]] = mapped_column(default_factory=dict)  # often with a `rule`
 
 
 class QuarantinedNode(Base, kw_only=True):
@@ -253,7 +253,7 @@ class Pass(Base, kw_only=True):
     ended_at: Mapped[float | None] = mapped_column(default=None)
     degraded: Mapped[bool]  # the cluster did not answer
     queries: Mapped[int]  # put to the scheduler
-    did: Mapped[list[str]]
+    did: Mapped[list[str]]  # one line for each act
     host: Mapped[str]
     pid: Mapped[int]
 
@@ -276,4 +276,4 @@ class Cursor(Base, kw_only=True):
     __tablename__ = "cursor"
 
     name: Mapped[str] = mapped_column(primary_key=True)
-    value: Mapped[int]
+    value: Mapped[int]  # id of the last event

@@ -27,7 +27,7 @@ class ClusterSettings:
 
     Attributes:
         backend: `slurm`, `local` (this machine), or `auto`: slurm where it answers.
-        partition: Slurm's partition, and so on for the five after it.
+        partition: Slurm's partition; without it the default one.
         account: Who pays.
         qos: Quality of service.
         constraint: Features the nodes must have.

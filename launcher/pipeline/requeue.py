@@ -38,7 +38,7 @@ def _checked_deadline(text: str) -> str:
 
 @dataclass(frozen=True)
 class Requeue:
-    """When the pass gives up; all but the last two per stage.
+    """When the pass gives up; `max_gpu_hours` and `deadline` are the run's, all else a stage's.
 
     Attributes:
         no_progress: Attempts in a row that may end without a new checkpoint.

@@ -58,18 +58,18 @@ def _as_command(value: object) -> object:
 
 
 class StageSection(Strict):
-    """One stage as written; what it trains, evaluates and asks for is read apart.
+    """One stage; it gives exactly one of `reuse`, `train`, `evaluate` and `command`.
 
     Attributes:
         needs: Its parents.
         reuse: A weights file, alone or with its sha256.
-        train: As in `jobs.contract.spec.Train`.
-        evaluate: As in `jobs.contract.spec.Evaluate`.
-        command: As in `jobs.contract.command.Command`, or its `argv` alone.
-        expect: How long it takes.
+        train: What it trains.
+        evaluate: What it evaluates.
+        command: What program it runs; a list alone is its `argv`.
+        expect: How long it takes; used by `plan`.
         cluster: Keys put over those of the pipeline's `cluster`.
-        init_from: The parent whose weights it starts from.
-        resumable: A stopped attempt can be continued.
+        init_from: The parent whose weights it starts from. Default: the first that has some.
+        resumable: A stopped attempt can be continued; without it an interruption is a failure.
         requeue: Keys put over those of the pipeline's `requeue`.
     """
 
@@ -86,7 +86,7 @@ class StageSection(Strict):
 
 
 class PipelineSection(Strict):
-    """The pipeline file as written.
+    """The keys that stand at the left edge of the file.
 
     Attributes:
         name: Of the pipeline; run ids begin with it.

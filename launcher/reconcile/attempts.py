@@ -200,6 +200,8 @@ def cause(seen: Seen, intent: str | None = None) -> str | None:
         return slurms if slurms not in ("", "failure", "requeue", "killed") else "stop signal"
     if seen.story.outcome == "refused":
         return "refused"
+    if seen.story.outcome == "done" and slurms == str(Ending.GONE):
+        return None  # all that this machine can say of a job that has ended, however it did
     is_plain = slurms in ("", str(Ending.FAILED), str(Ending.REQUEUED), str(Ending.OUT_OF_MEMORY))
     if seen.story.outcome == "failed" and is_plain and seen.story.fault in _FAULTS:
         return _FAULTS[seen.story.fault]

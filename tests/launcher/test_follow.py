@@ -186,6 +186,15 @@ def test_stage_that_vanished_without_a_word_has_lost_its_steps(tmp_path: Path) -
     assert [(a.cause, a.last_step, a.steps_lost) for a in attempts] == [("killed", 1, 1)] * 3
 
 
+def test_attempt_that_did_its_stage_on_this_machine_ended_well(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path)
+    start(pipeline, Pretending(LocalCluster())).drive()
+
+    attempts = stage_rows(open_ledger(pipeline))["second"].attempts
+
+    assert [(a.cause, a.exit_kind) for a in attempts] == [(None, "done")]
+
+
 def test_second_ctrl_c_leaves_the_stage_running_and_another_launcher_takes_over(
     tmp_path: Path,
 ) -> None:

@@ -1,0 +1,1 @@
+"""The documentation site, and the program that writes the parts of it that follow from code."""
