@@ -1,0 +1,209 @@
+"""The charts of the report as Vega-Lite specifications. Pure.
+
+Colours are CSS variables of `report.css`, so that light, dark and print need no other chart.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from db.schema import Attempt
+from launcher.accounting.parts import Part, Spent, percentages
+from launcher.report.curves import Curve
+from launcher.report.endings import How, cause_of, how_ended
+from launcher.report.story import Story
+from launcher.report.units import HOUR_S
+
+Spec = dict[str, Any]
+
+WIDE, NARROW = 860, 360
+_ROW = 30
+_QUEUED = "in the queue"
+_HOW = {How.DONE: "done", How.INTERRUPTED: "interrupted", How.FAILED: "failed",
+        How.CANCELLED: "cancelled", How.RUNNING: "running"}  # fmt: skip
+_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+_TITLES = {
+    Part.PRODUCTIVE: "steps that count",
+    Part.START_UP: "start-up",
+    Part.CHECKPOINT: "checkpoint",
+    Part.LOST: "lost",
+    Part.IDLE: "idle",
+}
+_LABELS = {"labelColor": "var(--ink)", "titleColor": "var(--ink)", "labelFontSize": 11,
+           "titleFontSize": 11, "titleFontWeight": "normal"}  # fmt: skip
+CONFIG: Spec = {
+    "background": "transparent",
+    "font": "sans-serif",
+    "view": {"stroke": "transparent"},
+    "axis": {**_LABELS, "gridColor": "var(--line)", "domainColor": "var(--faint)",
+             "tickColor": "var(--faint)"},
+    "legend": {**_LABELS, "orient": "top", "title": None, "symbolStrokeWidth": 0, "offset": 6},
+    "text": {"color": "var(--ink)", "fontSize": 11},
+}  # fmt: skip
+
+
+def gantt(story: Story) -> Spec:
+    """When each stage waited, ran and was interrupted."""
+    bars = [bar for row in story.stages for each in row.attempts for bar in _bars(row.stage, each, story.now)]  # fmt: skip
+    ends = [
+        {"stage": row.stage, "at": _local(each.ended_at), "cause": cause}
+        for row in story.stages
+        for each in row.attempts
+        if each.ended_at is not None and (cause := cause_of(each))
+    ]
+    order = [row.stage for row in story.stages if row.attempts]
+    kinds = [_QUEUED, *(how.value for how in _HOW)]
+    present = [kind for kind in kinds if any(bar["kind"] == kind for bar in bars)]
+    # A long name would push the bars out of the picture.
+    y = {"field": "stage", "type": "nominal", "sort": order, "title": None,
+         "axis": {"labelLimit": 150, "grid": False}}  # fmt: skip
+    x = {"field": "from", "type": "temporal", "title": None, "axis": {"labelOverlap": True}}
+    bar_layer = {
+        "data": {"values": bars},
+        "mark": {"type": "bar", "height": {"band": 0.62}, "stroke": "var(--paper)",
+                 "strokeWidth": 0.5, "aria": False},
+        "encoding": {
+            "y": y, "x": x, "x2": {"field": "to"},
+            "color": _colours("kind", {kind: _colour_of(kind) for kind in present}),
+        },
+    }  # fmt: skip
+    names = sorted({end["cause"] for end in ends})
+    mark_layer = {
+        "data": {"values": ends},
+        "mark": {"type": "point", "filled": True, "size": 34, "color": "var(--ink)",
+                 "opacity": 1, "aria": False, "yOffset": -_ROW * 0.42},
+        "encoding": {
+            "y": y,
+            "x": {"field": "at", "type": "temporal"},
+            "shape": {"field": "cause", "type": "nominal",
+                      "scale": {"domain": names, "range": [_SHAPES[i % len(_SHAPES)] for i in range(len(names))]},
+                      "legend": {"symbolFillColor": "var(--ink)"}},
+        },
+    }  # fmt: skip
+    return {
+        "width": WIDE,
+        "height": {"step": _ROW},
+        "layer": [bar_layer, *([mark_layer] if ends else [])],
+        "resolve": {"legend": {"color": "independent", "shape": "independent"}},
+    }
+
+
+def _bars(stage: str, attempt: Attempt, now: float) -> Iterator[Mapping[str, str]]:
+    """The time in the queue, and that with the nodes."""
+    queued, started = attempt.queued_at, attempt.started_at
+    ended = now if attempt.ended_at is None else attempt.ended_at
+    if queued is not None and (started or ended) > queued:
+        yield {
+            "stage": stage,
+            "from": _local(queued),
+            "to": _local(started or ended),
+            "kind": _QUEUED,
+        }
+    if started is not None:
+        kind = how_ended(attempt).value
+        yield {"stage": stage, "from": _local(started), "to": _local(ended), "kind": kind}
+
+
+def _local(at: float) -> str:
+    """Without a time zone, so that it is shown as it stands, like in the tables."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at))
+
+
+def _colour_of(kind: str) -> str:
+    return "var(--queued)" if kind == _QUEUED else f"var(--{_HOW[How(kind)]})"
+
+
+def _colours(field: str, colours: Mapping[str, str]) -> Spec:
+    scale = {"domain": [*colours], "range": [*colours.values()]}
+    return {"field": field, "type": "nominal", "scale": scale}
+
+
+def waterfall(spent: Spent, unit: str) -> Spec:
+    """How the allocated time comes down to the steps that count.
+
+    Args:
+        spent: GPU-seconds, or seconds.
+        unit: Of the axis, hours of them.
+    """
+    share = percentages(spent.waterfall)
+    rows: list[dict[str, Any]] = [
+        {"part": "allocated", "from": 0.0, "to": spent.allocated / HOUR_S, "colour": "allocated",
+         "label": "100 %"}
+    ]  # fmt: skip
+    left = spent.allocated
+    for part in (Part.IDLE, Part.LOST, Part.CHECKPOINT, Part.START_UP, Part.PRODUCTIVE):
+        below = 0.0 if part is Part.PRODUCTIVE else left - spent.waterfall[part]
+        rows.append({"part": _TITLES[part], "from": below / HOUR_S, "to": left / HOUR_S,
+                     "colour": str(part), "label": f"{share[part]:.1f} %"})  # fmt: skip
+        left = below
+    colours = {row["colour"]: f"var(--{row['colour']})" for row in rows}
+    y = {"field": "part", "type": "nominal", "sort": [row["part"] for row in rows], "title": None,
+         "axis": {"grid": False}}  # fmt: skip
+    return {
+        "width": WIDE - 120,
+        "height": {"step": 26},
+        "data": {"values": rows},
+        "layer": [
+            {
+                "mark": {"type": "bar", "height": {"band": 0.7}, "aria": False},
+                "encoding": {
+                    "y": y,
+                    "x": {"field": "from", "type": "quantitative", "title": unit},
+                    "x2": {"field": "to"},
+                    "color": _colours("colour", colours) | {"legend": None},
+                },
+            },
+            {
+                "mark": {"type": "text", "align": "left", "dx": 5, "aria": False},
+                "encoding": {"y": y, "x": {"field": "to", "type": "quantitative"},
+                             "text": {"field": "label"}},
+            },
+        ],
+    }  # fmt: skip
+
+
+def curve_chart(curve: Curve) -> Spec:
+    """One curve of a stage; steps that were made again are dashed, in the colour of what is lost."""
+    pieces = [
+        {"piece": f"{piece.attempt}{piece.is_kept}", "kept": piece.is_kept, "step": step,
+         "value": value, "alone": len(piece.points) == 1}
+        for piece in curve.pieces
+        for step, value in piece.points
+    ]  # fmt: skip
+    values = [each["value"] for each in pieces]
+    spans_decades = curve.name == "grad_norm" and _decades(values) > 2
+    y = {"field": "value", "type": "quantitative", "title": None,
+         "scale": {"type": "log"} if spans_decades else {"zero": curve.name != "loss" and curve.name != "grad_norm"},
+         "axis": {"tickCount": 4, "format": "~g" if curve.name != "lr" else "~e"}}  # fmt: skip
+    x = {"field": "step", "type": "quantitative", "title": "step", "scale": {"zero": False},
+         "axis": {"tickCount": 6, "format": "~s", "grid": False}}  # fmt: skip
+    base = {"x": x, "y": y, "detail": {"field": "piece"}}
+    return {
+        "width": NARROW,
+        "height": 130,
+        "data": {"values": pieces},
+        "layer": [
+            _line("datum.kept", base, {"color": "var(--curve)", "strokeWidth": 1.4}),
+            _line("!datum.kept", base, {"color": "var(--lost)", "strokeWidth": 1.6, "strokeDash": [4, 2]}),
+            {
+                "transform": [{"filter": "datum.alone"}],
+                "mark": {"type": "point", "filled": True, "size": 14, "aria": False,
+                         "color": "var(--curve)"},
+                "encoding": {"x": x, "y": y},
+            },
+        ],
+    }  # fmt: skip
+
+
+def _line(which: str, encoding: Spec, look: Spec) -> Spec:
+    return {
+        "transform": [{"filter": which}],
+        "mark": {"type": "line", "aria": False, "clip": True, **look},
+        "encoding": encoding,
+    }
+
+
+def _decades(values: Sequence[float]) -> float:
+    """How many powers of ten they span; none where some are not positive."""
+    return math.log10(max(values) / min(values)) if min(values) > 0 else 0.0
