@@ -3,10 +3,12 @@
 import time
 from dataclasses import dataclass
 
-HOUR_S = 3600
+MINUTE_S = 60
+HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
 _LARGE = 100
 """From here on decimals say nothing."""
+_SMALL, _TINY = 10, 0.1
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,15 @@ class Price:
 
 
 def span(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 5 min` or `2 d 3 h`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
+    """`0.2 s`, `45 s`, `12 min`, `3 h 5 min` or `2 d 3 h`."""
+    if seconds < _SMALL:
+        return f"{seconds:.1f} s" if seconds >= _TINY / 2 else "0 s"
+    whole = round(seconds)
+    if whole < MINUTE_S:
         return f"{whole} s"
     if whole < HOUR_S:
-        minutes, rest = divmod(whole, 60)
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{round(whole / 60)} min"
+        minutes, rest = divmod(whole, MINUTE_S)
+        return f"{minutes} min {rest} s" if rest and minutes < _SMALL else f"{minutes} min"
     if whole < DAY_S:
         hours, minutes = divmod(round(whole / 60), 60)
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
@@ -47,9 +51,9 @@ def hours(seconds: float) -> str:
     amount = seconds / HOUR_S
     if amount >= _LARGE:
         return f"{amount:,.0f}"
-    return (
-        f"{amount:.1f}" if amount >= 10 else f"{amount:.2f}" if amount >= 0.1 else f"{amount:.3g}"
-    )
+    if amount >= _SMALL:
+        return f"{amount:.1f}"
+    return f"{amount:.2f}" if amount >= _TINY else f"{amount:.3f}"
 
 
 def moment(at: float | None) -> str:

@@ -38,8 +38,8 @@ def summary(story: Story) -> list[str]:
 
 
 def amount(story: Story, seconds: float) -> str:
-    """So many GPU-seconds as GPU-hours; seconds as hours where there are no GPUs."""
-    return f"{hours(seconds)} {'GPU-h' if story.has_gpus else 'h'}"
+    """So many GPU-seconds as GPU-hours; as a time where there are no GPUs."""
+    return f"{hours(seconds)} GPU-h" if story.has_gpus else span(seconds)
 
 
 def _head(story: Story) -> str:
@@ -58,9 +58,9 @@ def _held(story: Story) -> str:
     until = "until now" if runs else f"to {moment(ends)}"
     held = _allocated(story)
     cost = f" ({story.price.of(held / 3600)})" if story.price and story.has_gpus else ""
-    what = f"{hours(held)} {'GPU-hours' if story.has_gpus else 'hours of nodes without GPUs'}{cost}"
+    what = f"{hours(held)} GPU-hours" if story.has_gpus else f"nodes without GPUs for {span(held)}"
     return (
-        f"It held {what} in {counted(len(account.attempts), 'attempt')} of "
+        f"It held {what}{cost} in {counted(len(account.attempts), 'attempt')} of "
         f"{counted(stages, 'stage')}, from {moment(begins)} {until}: {span(ends - begins)}."
     )
 

@@ -6,6 +6,7 @@ Colours are CSS variables of `report.css`, so that light, dark and print need no
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from db.schema import Attempt
@@ -13,15 +14,20 @@ from launcher.accounting.parts import Part, Spent, percentages
 from launcher.report.curves import Curve
 from launcher.report.endings import How, cause_of, how_ended
 from launcher.report.story import Story
-from launcher.report.units import HOUR_S
+from launcher.report.units import HOUR_S, MINUTE_S
 
 Spec = dict[str, Any]
 
 WIDE, NARROW = 860, 360
 _ROW = 30
+_FROM_ZERO = ("lr", "clips_per_s", "step_s")
+_LOG_FROM = 2
+"""Powers of ten from which on a straight scale would show nothing."""
 _QUEUED = "in the queue"
 _HOW = {How.DONE: "done", How.INTERRUPTED: "interrupted", How.FAILED: "failed",
         How.CANCELLED: "cancelled", How.RUNNING: "running"}  # fmt: skip
+_TIMES = {"seconds": "%H:%M:%S", "minutes": "%H:%M", "hours": "%H:%M", "day": "%d %b",
+          "date": "%d %b", "week": "%d %b", "month": "%b", "quarter": "%b", "year": "%Y"}  # fmt: skip
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _TITLES = {
     Part.PRODUCTIVE: "steps that count",
@@ -45,11 +51,11 @@ CONFIG: Spec = {
 
 def gantt(story: Story) -> Spec:
     """When each stage waited, ran and was interrupted."""
-    bars = [bar for row in story.stages for each in row.attempts for bar in _bars(row.stage, each, story.now)]  # fmt: skip
+    attempts = [(row.stage, each) for row in story.stages for each in row.attempts]
+    bars = [bar for stage, each in attempts for bar in _bars(stage, each, story.now)]
     ends = [
-        {"stage": row.stage, "at": _local(each.ended_at), "cause": cause}
-        for row in story.stages
-        for each in row.attempts
+        {"stage": stage, "at": _local(each.ended_at), "cause": cause}
+        for stage, each in attempts
         if each.ended_at is not None and (cause := cause_of(each))
     ]
     order = [row.stage for row in story.stages if row.attempts]
@@ -58,7 +64,12 @@ def gantt(story: Story) -> Spec:
     # A long name would push the bars out of the picture.
     y = {"field": "stage", "type": "nominal", "sort": order, "title": None,
          "axis": {"labelLimit": 150, "grid": False}}  # fmt: skip
-    x = {"field": "from", "type": "temporal", "title": None, "axis": {"labelOverlap": True}}
+    x = {
+        "field": "from",
+        "type": "temporal",
+        "title": None,
+        "axis": {"labelOverlap": True, "format": _TIMES},
+    }
     bar_layer = {
         "data": {"values": bars},
         "mark": {"type": "bar", "height": {"band": 0.62}, "stroke": "var(--paper)",
@@ -77,7 +88,7 @@ def gantt(story: Story) -> Spec:
             "y": y,
             "x": {"field": "at", "type": "temporal"},
             "shape": {"field": "cause", "type": "nominal",
-                      "scale": {"domain": names, "range": [_SHAPES[i % len(_SHAPES)] for i in range(len(names))]},
+                      "scale": {"domain": names, "range": [*islice(cycle(_SHAPES), len(names))]},
                       "legend": {"symbolFillColor": "var(--ink)"}},
         },
     }  # fmt: skip
@@ -119,22 +130,23 @@ def _colours(field: str, colours: Mapping[str, str]) -> Spec:
     return {"field": field, "type": "nominal", "scale": scale}
 
 
-def waterfall(spent: Spent, unit: str) -> Spec:
+def waterfall(spent: Spent, of: str) -> Spec:
     """How the allocated time comes down to the steps that count.
 
     Args:
         spent: GPU-seconds, or seconds.
-        unit: Of the axis, hours of them.
+        of: Before the unit of the axis, `GPU-` or nothing.
     """
     share = percentages(spent.waterfall)
+    unit_s, unit = (HOUR_S, "hours") if spent.allocated >= 2 * HOUR_S else (MINUTE_S, "minutes")
     rows: list[dict[str, Any]] = [
-        {"part": "allocated", "from": 0.0, "to": spent.allocated / HOUR_S, "colour": "allocated",
+        {"part": "allocated", "from": 0.0, "to": spent.allocated / unit_s, "colour": "allocated",
          "label": "100 %"}
     ]  # fmt: skip
     left = spent.allocated
     for part in (Part.IDLE, Part.LOST, Part.CHECKPOINT, Part.START_UP, Part.PRODUCTIVE):
         below = 0.0 if part is Part.PRODUCTIVE else left - spent.waterfall[part]
-        rows.append({"part": _TITLES[part], "from": below / HOUR_S, "to": left / HOUR_S,
+        rows.append({"part": _TITLES[part], "from": below / unit_s, "to": left / unit_s,
                      "colour": str(part), "label": f"{share[part]:.1f} %"})  # fmt: skip
         left = below
     colours = {row["colour"]: f"var(--{row['colour']})" for row in rows}
@@ -149,7 +161,7 @@ def waterfall(spent: Spent, unit: str) -> Spec:
                 "mark": {"type": "bar", "height": {"band": 0.7}, "aria": False},
                 "encoding": {
                     "y": y,
-                    "x": {"field": "from", "type": "quantitative", "title": unit},
+                    "x": {"field": "from", "type": "quantitative", "title": f"{of}{unit}"},
                     "x2": {"field": "to"},
                     "color": _colours("colour", colours) | {"legend": None},
                 },
@@ -164,7 +176,7 @@ def waterfall(spent: Spent, unit: str) -> Spec:
 
 
 def curve_chart(curve: Curve) -> Spec:
-    """One curve of a stage; steps that were made again are dashed, in the colour of what is lost."""
+    """One curve of a stage; steps that were lost are dashed, in the colour of what is lost."""
     pieces = [
         {"piece": f"{piece.attempt}{piece.is_kept}", "kept": piece.is_kept, "step": step,
          "value": value, "alone": len(piece.points) == 1}
@@ -172,10 +184,10 @@ def curve_chart(curve: Curve) -> Spec:
         for step, value in piece.points
     ]  # fmt: skip
     values = [each["value"] for each in pieces]
-    spans_decades = curve.name == "grad_norm" and _decades(values) > 2
+    is_log = curve.name == "grad_norm" and _decades(values) > _LOG_FROM
     y = {"field": "value", "type": "quantitative", "title": None,
-         "scale": {"type": "log"} if spans_decades else {"zero": curve.name != "loss" and curve.name != "grad_norm"},
-         "axis": {"tickCount": 4, "format": "~g" if curve.name != "lr" else "~e"}}  # fmt: skip
+         "scale": {"type": "log"} if is_log else {"zero": curve.name in _FROM_ZERO},
+         "axis": {"tickCount": 4, **({"format": "~e"} if curve.name == "lr" else {})}}  # fmt: skip
     x = {"field": "step", "type": "quantitative", "title": "step", "scale": {"zero": False},
          "axis": {"tickCount": 6, "format": "~s", "grid": False}}  # fmt: skip
     base = {"x": x, "y": y, "detail": {"field": "piece"}}
@@ -185,7 +197,8 @@ def curve_chart(curve: Curve) -> Spec:
         "data": {"values": pieces},
         "layer": [
             _line("datum.kept", base, {"color": "var(--curve)", "strokeWidth": 1.4}),
-            _line("!datum.kept", base, {"color": "var(--lost)", "strokeWidth": 1.6, "strokeDash": [4, 2]}),
+            _line("!datum.kept", base,
+                  {"color": "var(--lost)", "strokeWidth": 1.6, "strokeDash": [4, 2]}),
             {
                 "transform": [{"filter": "datum.alone"}],
                 "mark": {"type": "point", "filled": True, "size": 14, "aria": False,

@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from launcher import __version__
+from launcher.report.curves import Curve
 from launcher.report.story import Story
 from launcher.report.units import counted, percent
 from launcher.report.words import amount, summary
@@ -52,9 +53,10 @@ def _waterfall(story: Story) -> Markup | None:
     spent = story.account.gpu_spent if story.has_gpus else story.account.spent
     if not spent.allocated:
         return None
-    unit = "GPU-hours" if story.has_gpus else "hours"
     told = f"{amount(story, spent.allocated)} allocated, {percent(100 * spent.goodput)} productive."
-    return draw(waterfall(spent, unit), "waterfall", "Goodput waterfall", told)
+    return draw(
+        waterfall(spent, "GPU-" if story.has_gpus else ""), "waterfall", "Goodput waterfall", told
+    )
 
 
 def _curves(story: Story) -> Sequence[tuple[str, Sequence[tuple[str, Markup]]]]:
@@ -63,10 +65,14 @@ def _curves(story: Story) -> Sequence[tuple[str, Sequence[tuple[str, Markup]]]]:
         (
             stage,
             [
-                (curve.title, draw(curve_chart(curve), f"curve-{i}-{j}", f"{curve.title}, {stage}",
-                                   f"Last {curve.last:.4g}, from {curve.least:.4g} to {curve.most:.4g}."))
+                (curve.title, _curve(curve, f"curve-{i}-{j}", stage))
                 for j, curve in enumerate(curves)
             ],
         )
         for i, (stage, curves) in enumerate(story.curves.items())
-    ]  # fmt: skip
+    ]
+
+
+def _curve(curve: Curve, name: str, stage: str) -> Markup:
+    told = f"Last {curve.last:.4g}, from {curve.least:.4g} to {curve.most:.4g}."
+    return draw(curve_chart(curve), name, f"{curve.title}, {stage}", told)

@@ -9,7 +9,7 @@ from rich.filesize import decimal
 from db.schema import Checkpoint, StageRun
 from launcher.accounting.attempt import AttemptSpent
 from launcher.accounting.parts import Part, Spent, percentages
-from launcher.report.endings import how_ended
+from launcher.report.endings import cause_of, how_ended
 from launcher.report.story import Story
 from launcher.report.units import HOUR_S, hours, moment, percent, span
 
@@ -100,7 +100,8 @@ def stages_table(story: Story) -> Table:
             )
         )
     columns = ("stage", "state", "attempts>", "queued>", "held>",
-               *(("GPU-hours>",) if story.has_gpus else ()), *(("cost>",) if _has_cost(story) else ()),
+               *(("GPU-hours>",) if story.has_gpus else ()),
+               *(("cost>",) if _has_cost(story) else ()),
                *(f"{part} %>" for part in Part), "steps lost>")  # fmt: skip
     return Table("Stages", columns, tuple(rows))
 
@@ -115,9 +116,8 @@ def attempts_table(story: Story) -> Table:
     """Every attempt: how it ended, what it made, where its time went."""
     found = [row for stage in story.stages for row in _attempts(story, stage)]
     left_out = max(0, len(found) - ATTEMPTS_SHOWN)
-    columns = ("stage", "number>", "job", "started", "queued>", "held>", "nodes>", "end", "steps",
-               "lost>", *(("GPU-hours>",) if story.has_gpus else ()), *(f"{p} %>" for p in Part),
-               "message")  # fmt: skip
+    columns = ("stage", "#>", "job", "started", "queued>", "held>", "nodes>", "end", "steps",
+               "lost>", *(("GPU-hours>",) if story.has_gpus else ()), "goodput %>", "message")  # fmt: skip
     return Table("Attempts", columns, tuple(found[left_out:]), note=_left_out(left_out, "attempts"))
 
 
@@ -130,7 +130,7 @@ def _attempts(story: Story, stage: StageRun) -> Iterator[tuple[str, ...]]:
     spent = {id(each.attempt): each for each in accounts[stage.stage].attempts}
     for number, attempt in enumerate(stage.attempts, start=1):
         how = how_ended(attempt)
-        end = f"{how}: {attempt.cause}" if attempt.ended_at and attempt.cause else str(how)
+        end = f"{how}: {cause}" if (cause := cause_of(attempt)) else str(how)
         yield (
             stage.stage,
             str(number),
@@ -145,19 +145,20 @@ def _attempts(story: Story, stage: StageRun) -> Iterator[tuple[str, ...]]:
 def _held(story: Story, each: AttemptSpent | None, nodes: str, end: str) -> tuple[str, ...]:
     if each is None:
         gpu = ("-",) if story.has_gpus else ()
-        return ("-", nodes, "waits", "-", "-", *gpu, *_shares(Spent()))
+        return ("-", nodes, "waits", "-", "-", *gpu, "-")
     steps = "-" if each.to_step is None else f"{each.from_step or 0:,} to {each.to_step:,}"
     gpu = (hours(each.spent.allocated * each.gpus),) if story.has_gpus else ()
     return (span(each.spent.allocated), nodes, end, steps, f"{each.lost_steps:,}", *gpu,
-            *_shares(each.spent))  # fmt: skip
+            _shares(each.spent)[0])  # fmt: skip
 
 
 def curves_table(story: Story) -> Table:
     """The curves in numbers."""
     rows = tuple(
-        (stage, curve.title, f"{curve.told:,}", *(f"{v:.4g}" for v in (curve.last, curve.least, curve.most)))
+        (stage, each.title, f"{each.told:,}", f"{each.last:.4g}", f"{each.least:.4g}",
+         f"{each.most:.4g}")
         for stage, curves in story.curves.items()
-        for curve in curves
+        for each in curves
     )  # fmt: skip
     return Table(
         "Curves in numbers", ("stage", "curve", "points>", "last>", "least>", "greatest>"), rows
