@@ -68,4 +68,5 @@ def rules_of(session: Session, run_id: str) -> Sequence[RuleCount]:
 
 
 def _rule() -> ColumnElement[str]:
-    return Event.data["rule"].as_string()
+    rule: ColumnElement[str] = Event.data["rule"].as_string()
+    return rule

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,8 +29,8 @@ Writes one HTML file about a run, which opens from the disk and needs no network
 GPU-hours went, its attempts, curves, checkpoints, decisions and figures. `--json` prints the
 accounts only. docs/report.md says what each part means.
 """
-NEEDED = ("jinja2", "vl_convert")
-INSTALL = "pip install 'videochat2-launcher[report]'"
+NEEDED = {"jinja2": "jinja2", "vl_convert": "vl-convert-python"}
+"""Modules, with the packages that bring them; the extra `report` has both."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
 
 def check_installed() -> None:
     """Raises LauncherError where the packages that draw the page are missing."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
     if missing:
         raise LauncherError(
-            f"launcher report: the page needs {' and '.join(missing)}, not installed here; "
-            f"type: {INSTALL}; or take --json, which needs neither"
+            f"launcher report: what draws the page is not installed: {', '.join(missing)}; type: "
+            f"{sys.executable} -m pip install {' '.join(missing)} (--json needs neither)"
         )
 
 
@@ -97,26 +98,30 @@ def _write(screen: Screen, story: Story, path: Path) -> None:
     """Writes the page, whole or not at all."""
     from launcher.show.report.page import render  # noqa: PLC0415 - of the extra `report`
 
-    page = render(story)
+    # What a job wrote down may hold halves of characters, which no file can.
+    page = render(story).encode("utf-8", "replace")
     if str(path) == "-":
-        screen.text(page)
+        screen.text(page.decode())
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_text(page, encoding="utf-8")
+        aside.write_bytes(page)
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise LauncherError(
             f"{path}: the report cannot be written: {error.strerror}; name another file with -o"
         ) from error
-    screen.say(f"the report of run {story.run.id}, {len(page.encode()) / 1000:.0f} kB:")
+    screen.say(f"the report of run {story.run.id}, {len(page) / 1000:.0f} kB:")
     screen.text(str(path))
 
 
 def _price(text: str) -> float:
     """An amount of money; argparse tells what is wrong with others."""
-    amount = float(text)
-    if not (math.isfinite(amount) and amount >= 0):
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not 0 <= amount < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a price; write 2.10")
     return amount

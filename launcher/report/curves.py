@@ -18,6 +18,9 @@ DRAWN: Mapping[str, str] = {
 MOST_POINTS = 600
 """Of one curve; more would not be told apart on a screen."""
 
+_MOST = 1e300
+"""What is beyond has no room on an axis."""
+
 Point = tuple[int, float]
 
 
@@ -66,18 +69,20 @@ def points_of(events: Iterable[Event]) -> dict[str, list[Point]]:
     """The points of each curve that an attempt tells."""
     found: dict[str, list[Point]] = {name: [] for name in DRAWN}
     for event in events:
-        step = event.fields.get("step")
-        if event.kind == "step" and _is_finite(step):
+        step = _finite(event.fields.get("step")) if event.kind == "step" else None
+        if step is not None:
             for name, points in found.items():
-                value = event.fields.get(name)
-                if _is_finite(value):
-                    points.append((int(step), float(value)))
+                value = _finite(event.fields.get(name))
+                if value is not None:
+                    points.append((int(step), value))
     return {name: points for name, points in found.items() if points}
 
 
-def _is_finite(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)  # type: ignore[arg-type]  # mypy narrows no variable
+def _finite(value: object) -> float | None:
+    """A number that can be drawn; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -_MOST <= value <= _MOST else None
 
 
 def curves_of(

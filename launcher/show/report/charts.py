@@ -11,7 +11,7 @@ from typing import Any
 
 from db.schema import Attempt
 from launcher.accounting.parts import Part, Spent, percentages
-from launcher.report.curves import Curve
+from launcher.report.curves import Curve, Piece
 from launcher.report.endings import How, cause_of, how_ended
 from launcher.report.story import Story
 from launcher.report.units import HOUR_S, MINUTE_S
@@ -20,6 +20,8 @@ Spec = dict[str, Any]
 
 WIDE, NARROW = 860, 360
 _ROW = 30
+_DENSE = 80
+"""Attempts from which on there is no room between them."""
 _FROM_ZERO = ("lr", "clips_per_s", "step_s")
 _LOG_FROM = 2
 """Powers of ten from which on a straight scale would show nothing."""
@@ -27,7 +29,8 @@ _QUEUED = "in the queue"
 _HOW = {How.DONE: "done", How.INTERRUPTED: "interrupted", How.FAILED: "failed",
         How.CANCELLED: "cancelled", How.RUNNING: "running"}  # fmt: skip
 _TIMES = {"seconds": "%H:%M:%S", "minutes": "%H:%M", "hours": "%H:%M", "day": "%d %b",
-          "date": "%d %b", "week": "%d %b", "month": "%b", "quarter": "%b", "year": "%Y"}  # fmt: skip
+          "date": "%d %b", "week": "%d %b", "month": "%b",
+          "quarter": "%b", "year": "%Y"}  # fmt: skip
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _TITLES = {
     Part.PRODUCTIVE: "steps that count",
@@ -70,10 +73,11 @@ def gantt(story: Story) -> Spec:
         "title": None,
         "axis": {"labelOverlap": True, "format": _TIMES},
     }
+    is_dense = len(attempts) > _DENSE
     bar_layer = {
         "data": {"values": bars},
         "mark": {"type": "bar", "height": {"band": 0.62}, "stroke": "var(--paper)",
-                 "strokeWidth": 0.5, "aria": False},
+                 "strokeWidth": 0 if is_dense else 0.5, "aria": False},
         "encoding": {
             "y": y, "x": x, "x2": {"field": "to"},
             "color": _colours("kind", {kind: _colour_of(kind) for kind in present}),
@@ -82,8 +86,8 @@ def gantt(story: Story) -> Spec:
     names = sorted({end["cause"] for end in ends})
     mark_layer = {
         "data": {"values": ends},
-        "mark": {"type": "point", "filled": True, "size": 34, "color": "var(--ink)",
-                 "opacity": 1, "aria": False, "yOffset": -_ROW * 0.42},
+        "mark": {"type": "point", "filled": True, "size": 8 if is_dense else 34,
+                 "color": "var(--ink)", "opacity": 1, "aria": False, "yOffset": -_ROW * 0.42},
         "encoding": {
             "y": y,
             "x": {"field": "at", "type": "temporal"},
@@ -177,30 +181,26 @@ def waterfall(spent: Spent, of: str) -> Spec:
 
 def curve_chart(curve: Curve) -> Spec:
     """One curve of a stage; steps that were lost are dashed, in the colour of what is lost."""
-    pieces = [
-        {"piece": f"{piece.attempt}{piece.is_kept}", "kept": piece.is_kept, "step": step,
-         "value": value, "alone": len(piece.points) == 1}
-        for piece in curve.pieces
-        for step, value in piece.points
-    ]  # fmt: skip
-    values = [each["value"] for each in pieces]
+    values = [value for piece in curve.pieces for _, value in piece.points]
     is_log = curve.name == "grad_norm" and _decades(values) > _LOG_FROM
     y = {"field": "value", "type": "quantitative", "title": None,
          "scale": {"type": "log"} if is_log else {"zero": curve.name in _FROM_ZERO},
          "axis": {"tickCount": 4, **({"format": "~e"} if curve.name == "lr" else {})}}  # fmt: skip
     x = {"field": "step", "type": "quantitative", "title": "step", "scale": {"zero": False},
          "axis": {"tickCount": 6, "format": "~s", "grid": False}}  # fmt: skip
-    base = {"x": x, "y": y, "detail": {"field": "piece"}}
+    # A line for each piece would take ten times the room: gaps in one line do as well.
+    along = {"x": x, "y": y, "order": {"field": "i", "type": "quantitative"}}
+    alone = [piece for piece in curve.pieces if len(piece.points) == 1]
     return {
         "width": NARROW,
         "height": 130,
-        "data": {"values": pieces},
         "layer": [
-            _line("datum.kept", base, {"color": "var(--curve)", "strokeWidth": 1.4}),
-            _line("!datum.kept", base,
+            _line([piece for piece in curve.pieces if piece.is_kept], along,
+                  {"color": "var(--curve)", "strokeWidth": 1.4}),
+            _line([piece for piece in curve.pieces if not piece.is_kept], along,
                   {"color": "var(--lost)", "strokeWidth": 1.6, "strokeDash": [4, 2]}),
             {
-                "transform": [{"filter": "datum.alone"}],
+                "data": {"values": _values(alone)},
                 "mark": {"type": "point", "filled": True, "size": 14, "aria": False,
                          "color": "var(--curve)"},
                 "encoding": {"x": x, "y": y},
@@ -209,12 +209,20 @@ def curve_chart(curve: Curve) -> Spec:
     }  # fmt: skip
 
 
-def _line(which: str, encoding: Spec, look: Spec) -> Spec:
+def _line(pieces: Sequence[Piece], encoding: Spec, look: Spec) -> Spec:
     return {
-        "transform": [{"filter": which}],
-        "mark": {"type": "line", "aria": False, "clip": True, **look},
+        "data": {"values": _values(pieces)},
+        "mark": {"type": "line", "aria": False, "invalid": "break-paths-show-path-domains", **look},
         "encoding": encoding,
     }
+
+
+def _values(pieces: Sequence[Piece]) -> list[Spec]:
+    """The points of pieces in order, with a gap after each piece."""
+    points: list[tuple[int, float | None]] = []
+    for piece in pieces:
+        points += [*piece.points, (piece.points[-1][0], None)]
+    return [{"i": i, "step": step, "value": value} for i, (step, value) in enumerate(points)]
 
 
 def _decades(values: Sequence[float]) -> float:

@@ -117,7 +117,8 @@ def attempts_table(story: Story) -> Table:
     found = [row for stage in story.stages for row in _attempts(story, stage)]
     left_out = max(0, len(found) - ATTEMPTS_SHOWN)
     columns = ("stage", "#>", "job", "started", "queued>", "held>", "nodes>", "end", "steps",
-               "lost>", *(("GPU-hours>",) if story.has_gpus else ()), "goodput %>", "message")  # fmt: skip
+               "lost>", *(("GPU-hours>",) if story.has_gpus else ()), "goodput %>",
+               "message")  # fmt: skip
     return Table("Attempts", columns, tuple(found[left_out:]), note=_left_out(left_out, "attempts"))
 
 

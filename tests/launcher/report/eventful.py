@@ -230,13 +230,19 @@ class MadeStage:
 
 
 def eventful(
-    runs: Path, *, attempts: int = 24, steps: int = 6000, told_every: int = 5, **more: Any
+    runs: Path,
+    *,
+    attempts: int = 24,
+    steps: int = 6000,
+    told_every: int = 5,
+    stage: str = "stage2",
+    **more: Any,
 ) -> tuple[Ledger, Run]:
     """A run of two stages that were interrupted so often, and an evaluation."""
     made = Made(runs, told_every=told_every, **more)
     second = attempts // 3
     stages = [
-        made.stage("stage2", 0, attempts - second, steps).go(),
+        made.stage(stage, 0, attempts - second, steps).go(),
         made.stage("stage3", 1, max(1, second), steps // 2).go(),
     ]
     survey = made.stage("mvbench", 2, 1, 4000, StageKind.EVALUATE)
