@@ -35,10 +35,10 @@ LIKELY = st.lists(
         st.floats(900, 2200),
         st.sampled_from(KINDS),
         st.integers(0, 50),
-        st.floats(0, 300),
+        st.floats(-20, 300),
     ),
     max_size=12,
-)  # fmt: skip
+).map(lambda events: [Event(1010.0, "started", {"resume_step": 0}), *events])  # fmt: skip
 SECONDS = st.one_of(st.none(), st.floats(-10, 1200))
 STEPS = st.one_of(st.none(), st.integers(-3, 60))
 
@@ -70,6 +70,7 @@ def test_parts_of_an_attempt_come_to_what_it_held_whatever_the_events_say(
 
     spent = found.spent
     assert all(0 <= amount <= spent.allocated + 1e-9 for amount in spent.waterfall.values())
+    assert all(0 <= amount <= spent.allocated + 1e-9 for amount in spent.idle_parts.values())
     assert math.isclose(sum(spent.waterfall.values()), spent.allocated, abs_tol=1e-9)
     assert math.isclose(sum(spent.idle_parts.values()), spent.idle, abs_tol=1e-9)
     if spent.allocated > 1e-9:
