@@ -34,7 +34,9 @@ def test_wheel_holds_the_template_of_the_report_and_its_style(bare_python: Path)
     names = zipfile.ZipFile(wheel).namelist()
 
     folder = ROOT / "launcher/show/report"
-    wanted = [p.relative_to(ROOT).as_posix() for p in folder.iterdir() if p.suffix in (".j2", ".css")]
+    wanted = [
+        p.relative_to(ROOT).as_posix() for p in folder.iterdir() if p.suffix in (".j2", ".css")
+    ]
     assert len(wanted) == 2
     assert [name for name in wanted if name not in names] == []
 
@@ -58,5 +60,7 @@ def test_bare_install_plans_and_dry_runs_without_torch(bare_python: Path, tmp_pa
     assert "#SBATCH --gpus-per-node=8" in dry.stdout
     assert status.returncode == 4
     assert (report.returncode, report.stdout) == (1, "")
-    assert report.stderr.endswith("-m pip install jinja2 vl-convert-python (--json needs neither)\n")
+    assert report.stderr.endswith(
+        "-m pip install jinja2 vl-convert-python (--json needs neither)\n"
+    )
     assert list(tmp_path.iterdir()) == []

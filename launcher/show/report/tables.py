@@ -61,8 +61,8 @@ def parts_table(story: Story) -> Table:
         part_of = base.idle_parts[name] / base.allocated * 100 if base.allocated else 0.0
         rows.append(_part_row(story, name, "of the idle part", seconds.idle_parts[name],
                               gpu_s.idle_parts[name], percent(part_of)))  # fmt: skip
-    columns = ("part", "what", "share>", "time>", *(("GPU-hours>",) if story.has_gpus else ()),
-               *(("cost>",) if _has_cost(story) else ()))  # fmt: skip
+    columns = ("part", "share>", "time>", *(("GPU-hours>",) if story.has_gpus else ()),
+               *(("cost>",) if _has_cost(story) else ()), "what")  # fmt: skip
     return Table("Where the allocated time went", columns, tuple(rows), frozenset(sub))
 
 
@@ -70,7 +70,7 @@ def _part_row(
     story: Story, name: str, meaning: str, seconds: float, gpu_s: float, share: str
 ) -> tuple[str, ...]:
     gpu = (hours(gpu_s),) if story.has_gpus else ()
-    return (name, meaning, share, span(seconds), *gpu, *_cost(story, gpu_s))
+    return (name, share, span(seconds), *gpu, *_cost(story, gpu_s), meaning)
 
 
 def _has_cost(story: Story) -> bool:
