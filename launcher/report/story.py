@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -46,7 +47,7 @@ class Story:
     now: float
     price: Price | None = None
 
-    @property
+    @cached_property
     def has_gpus(self) -> bool:
         """Whether there is GPU time to account for; otherwise it is about wall-clock time."""
         return self.account.gpu_spent.allocated > 0
