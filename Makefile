@@ -19,6 +19,7 @@ demo: $(VENV)/.train
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.dev
 	$(PY) -m tests.cluster.install
+	$(PY) -m tests.browser.install
 	$(MAKE) check
 	$(PY) -m pytest -q --durations=15 -m "not alone" -n 4 --no-loadscope-reorder
 	$(PY) -m pytest -q --durations=5 -m alone
@@ -57,7 +58,7 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.train
-	@$(PY) -m pip install -qq -c constraints.txt -e '.[train,dev]'
+	@$(PY) -m pip install -qq -c constraints.txt -e '.[train,report,dev]'
 	@touch $@
 
 # The weights in weights/tiny, from nothing (about 40 minutes on two cores).

@@ -20,8 +20,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.accounting import Account, AttemptSpent, account_of
 from bench.program import ROOT, launcher
+from launcher.accounting.account import Account, account_of
+from launcher.accounting.attempt import AttemptSpent
 from tests.cluster.slurm_cluster import SlurmCluster
 
 PREEMPTING_S = 3
@@ -105,7 +106,7 @@ ROWS: tuple[tuple[str, Callable[[Account], str]], ...] = (
     ("  lost steps", lambda run: _part(run, run.spent.lost)),
     ("  start", lambda run: _part(run, run.spent.start)),
     ("  saves", lambda run: _part(run, run.spent.saves)),
-    ("  end, with its save", lambda run: _part(run, run.spent.end)),
+    ("  end, after its save", lambda run: _part(run, run.spent.end)),
     ("  other", lambda run: _part(run, run.spent.other)),
     ("goodput", lambda run: f"{run.spent.goodput:.3f}"),
 )

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "hold": "keep stages from starting; those that run save first",
     "resume": "let held, failed or cancelled stages go on",
     "adopt": "take over a job that runs already",
+    "report": "one HTML file about a run: GPU-hours, attempts, curves",
     "events": "what happened, in order",
     "checkpoints": "what is saved, and whether it is whole",
     "nodes": "nodes that jobs keep away from",

@@ -76,7 +76,7 @@ def install() -> list[str]:
         )
     try:
         if packages:
-            _install_packages(packages)
+            install_packages(packages)
         if hosts:
             _add_hosts(hosts)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -91,7 +91,8 @@ def _cannot(packages: list[str], hosts: list[str], why: str, what_next: str) -> 
     return f"cannot install {', '.join(wanted)}: {why}; {what_next}, then try again"
 
 
-def _install_packages(packages: list[str]) -> None:
+def install_packages(packages: list[str]) -> None:
+    """Install Debian packages, without starting what they bring; raises InstallError."""
     with _no_service_starts():
         if _apt_install(packages).returncode == 0:
             return

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,20 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+def test_wheel_holds_the_template_of_the_report_and_its_style(bare_python: Path):
+    (wheel,) = (bare_python.parents[2] / "dist").glob("*.whl")
+
+    names = zipfile.ZipFile(wheel).namelist()
+
+    folder = ROOT / "launcher/show/report"
+    wanted = [
+        p.relative_to(ROOT).as_posix() for p in folder.iterdir() if p.suffix in (".j2", ".css")
+    ]
+    assert len(wanted) == 2
+    assert [name for name in wanted if name not in names] == []
+
+
+@pytest.mark.slow
 def test_bare_install_plans_and_dry_runs_without_torch(bare_python: Path, tmp_path: Path):
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         command = [str(bare_python), *args]
@@ -37,10 +52,15 @@ def test_bare_install_plans_and_dry_runs_without_torch(bare_python: Path, tmp_pa
     plan = run("-m", "launcher", "plan", str(ROOT / "pipeline.yaml"))
     dry = run("-m", "launcher", "submit", str(ROOT / "pipeline.yaml"), "--dry-run")
     status = run("-m", "launcher", "status")
+    report = run("-m", "launcher", "report")
 
     assert run("-c", "import torch").returncode != 0
     assert "in all 18 h and 576 GPU-h" in plan.stdout
     assert dry.returncode == 0, dry.stderr
     assert "#SBATCH --gpus-per-node=8" in dry.stdout
     assert status.returncode == 4
+    assert (report.returncode, report.stdout) == (1, "")
+    assert report.stderr.endswith(
+        "-m pip install jinja2 vl-convert-python (--json needs neither)\n"
+    )
     assert list(tmp_path.iterdir()) == []
