@@ -12,13 +12,15 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NoReturn
 
 from launcher import __version__
 from launcher.errors import LauncherError, UsageError
+from launcher.manual import EXIT_CODES, Formatter, closing, exit_codes, overview
 
 COMMANDS: Final = {
     "plan": "show the stages in order with their sizes, time and GPU-hours",
@@ -36,6 +38,9 @@ COMMANDS: Final = {
     "checkpoints": "what is saved, and whether it is whole",
     "nodes": "nodes that jobs keep away from",
     "cron": "let cron run a pass every few minutes: install, show, remove",
+    "metrics": "the ledger as metrics for Prometheus",
+    "export": "the ledger as JSON or CSV",
+    "completion": "let the shell complete commands, options, runs and stages",
 }
 """Each command, `launcher/commands/<name>.py`, with its help."""
 
@@ -55,8 +60,10 @@ DESCRIPTION: Final = """\
   launcher plan pipeline.yaml
   launcher status --json
 
-Takes a multi-stage training through Slurm. More on a command: launcher COMMAND --help
+Takes a multi-stage training through Slurm. More on a command: launcher help COMMAND
 """
+HELP: Final = "help"
+"""`launcher help COMMAND` is `launcher COMMAND --help`."""
 
 LEDGER: Final = 4
 BUG: Final = 70
@@ -87,18 +94,13 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Leaves room for the longest command beside its help."""
-
-    def __init__(self, prog: str) -> None:
-        longest = max(map(len, COMMANDS)) + 4  # argparse forgets that commands are indented twice
-        super().__init__(prog, max_help_position=longest + 4)
-        self._action_max_length = longest
-
-
 def _dispatch(argv: list[str]) -> int:
     """Imports the chosen command only, and runs it."""
     chosen = next((word for word in argv if not word.startswith("-")), None)
+    if chosen == HELP:
+        argv.remove(HELP)
+        argv.append("--help")
+        chosen = next((word for word in argv if not word.startswith("-")), None)
     if chosen is not None and chosen not in COMMANDS:
         close = get_close_matches(chosen, COMMANDS, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
@@ -107,8 +109,7 @@ def _dispatch(argv: list[str]) -> int:
     if chosen is None:
         _read_without_command(parser, argv)
         return 0
-    command = importlib.import_module(f"launcher.commands.{chosen}")
-    command.add_arguments(subparsers[chosen])
+    command = _complete(chosen, subparsers[chosen])
     try:
         args, unknown = parser.parse_known_args(argv)
     except SystemExit as done:  # after --help
@@ -117,6 +118,22 @@ def _dispatch(argv: list[str]) -> int:
         subparsers[chosen].error(f"unrecognized arguments: {' '.join(unknown)}")
     code: int = command.run(args)
     return code
+
+
+def full_parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the program and those of its commands, with all of their arguments."""
+    parser, subparsers = _parsers()
+    for name, subparser in subparsers.items():
+        _complete(name, subparser)
+    return parser, subparsers
+
+
+def _complete(name: str, parser: _Parser) -> ModuleType:
+    """Gives a command's parser its arguments, and the command's module."""
+    module = importlib.import_module(f"launcher.commands.{name}")
+    module.add_arguments(parser)
+    parser.epilog = closing(name, COMMANDS, getattr(module, "EXIT_CODES", {}))
+    return module
 
 
 def _read_without_command(parser: argparse.ArgumentParser, argv: list[str]) -> None:
@@ -132,14 +149,20 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     """The parser of the program, and those of its commands, which are still empty."""
     parser = _Parser(
         prog="launcher",
-        description=DESCRIPTION,
+        description=f"{DESCRIPTION}\n{overview(COMMANDS)}",
+        epilog=exit_codes(EXIT_CODES),
         usage=argparse.SUPPRESS,  # help begins with the examples of the description
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"launcher {__version__}")
     _add_common(parser, default=False)
-    added = parser.add_subparsers(metavar="COMMAND", dest="command", parser_class=_Parser)
+    added = parser.add_subparsers(
+        metavar="COMMAND",
+        dest="command",
+        parser_class=_Parser,
+        help=argparse.SUPPRESS,  # they stand in the description, in groups
+    )
     subparsers = {}
     for name, told in COMMANDS.items():
         sub = added.add_parser(
@@ -148,7 +171,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
             help=told,
             usage=argparse.SUPPRESS,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Formatter,
         )
         _add_common(sub, default=argparse.SUPPRESS)
         subparsers[name] = sub

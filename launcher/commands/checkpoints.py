@@ -22,8 +22,9 @@ DESCRIPTION = """\
 
 Lists the checkpoints on the disk, newest first: step, size, whether the ledger has verified them,
 and what is wrong with them now; then those that were set aside, from which nothing is resumed.
-`--verify` reads every byte. Exit code 1 when one is damaged that is not set aside.
+`--verify` reads every byte.
 """
+EXIT_CODES = {0: "all are whole, or there is none", 1: "one is damaged that is not set aside"}
 
 
 @dataclass(frozen=True)

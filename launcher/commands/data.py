@@ -19,8 +19,9 @@ DESCRIPTION = """\
 Reads every row of every annotation file of a pipeline, or of one file, and looks for its media:
 up to 2000 a set, spread over it; `--all` looks for each. Shows what the sets hold and the first
 20 faults of each, with row (from 0) and field. The indexes that the jobs read rows by are built
-on the way. Exits with 1 where there is a fault.
+on the way.
 """
+EXIT_CODES = {0: "no fault was found", 1: "there is a fault, or a set could not be checked"}
 PIPELINES = (".yaml", ".yml")
 
 

@@ -12,6 +12,7 @@ DESCRIPTION = """\
 Lets stages go on that were held, have failed or were cancelled: from their newest checkpoint, with
 all earlier attempts forgiven. A cancelled stage brings back the children that were cancelled.
 """
+EXIT_CODES = {0: "done", 3: "Slurm did not do all of it: the next pass does, or ask again"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,9 +22,10 @@ DESCRIPTION = """\
   launcher watch demo-2026 --every 30
 
 Follows a run, one pass (`launcher requeue`) after another, until every stage has ended or
-cannot go on by itself; exit code 0 when all are done, 1 when not. A run on this machine lives by
-these passes: Ctrl-C stops it after a save, and `launcher watch` goes on from there.
+cannot go on by itself. A run on this machine lives by these passes: Ctrl-C stops it after a save,
+and `launcher watch` goes on from there.
 """
+EXIT_CODES = {0: "every stage is done", 1: "one has ended otherwise, or cannot go on by itself"}
 INTERRUPTED = 130
 DAY_S = 86400
 LOCAL_EVERY_S = 1.0

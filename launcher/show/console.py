@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class Screen:
     def text(self, text: str) -> None:
         """Shows `text` as it is, byte by byte: a script, a file."""
         self.out.file.write(text if text.endswith("\n") else text + "\n")
+
+    def copy(self, file: TextIO) -> None:
+        """Shows what a file holds as it is, piece by piece."""
+        shutil.copyfileobj(file, self.out.file)
 
     def json(self, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Shows `value` as JSON."""
