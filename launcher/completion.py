@@ -14,7 +14,7 @@ SHELLS: Final = ("bash", "zsh")
 
 _BASH: Final = r"""
 _launcher_pipelines() {
-  compgen -d -S / -- "$1"
+  compgen -d -- "$1"
   compgen -f -X '!*.y*ml' -- "$1"
 }
 _launcher_runs() {
