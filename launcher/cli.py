@@ -1,8 +1,8 @@
 """The command line: find the command, run it, end with one of the exit codes.
 
 A command's module is imported only when it is chosen, so that help comes at once. All that
-a command raises ends here, in one of five ways: expected (what the user can act on), the
-ledger's, Ctrl-C, a reader that went away, and a bug.
+a command raises ends here, in one of six ways: expected (what the user can act on), what the
+system refuses, the ledger's, Ctrl-C, a reader that went away, and a bug.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Final, NoReturn
 
 from launcher import __version__
-from launcher.errors import LauncherError, UsageError
+from launcher.errors import LauncherError, UsageError, unwritable
 from launcher.manual import EXIT_CODES, Formatter, closing, exit_codes, overview
 
 COMMANDS: Final = {
@@ -75,16 +75,42 @@ def main(argv: Sequence[str]) -> int:
     """Runs one command line; gives the exit code and never raises."""
     try:
         code = _dispatch(list(argv))
-        sys.stdout.flush()
+        _flush()
     except LauncherError as error:
+        _let_go()
         return _tell(error.lines, error.exit_code)
     except KeyboardInterrupt:
         return _tell(["interrupted"], INTERRUPTED)
     except BrokenPipeError:
         return _hang_up()
     except Exception as error:  # noqa: BLE001 - the funnel: what escapes is the ledger's or a bug
+        if isinstance(error, OSError) and (told := _in_words(error)):
+            return _tell([told], LauncherError.exit_code)
         return _tell_unexpected(error)
     return code
+
+
+def _flush(text: str = "") -> None:
+    """Writes a text, and what waits for standard output.
+
+    Raises:
+        LauncherError: It takes no more.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(error) from error
+
+
+def _let_go() -> None:
+    """Forgets what standard output does not take, or Python tries it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _hang_up()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -142,7 +168,7 @@ def _read_without_command(parser: argparse.ArgumentParser, argv: list[str]) -> N
         parser.parse_args(argv)
     except SystemExit:
         return
-    sys.stdout.write(FIRST_STEPS)
+    _flush(FIRST_STEPS)
 
 
 def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
@@ -204,6 +230,14 @@ def _hang_up() -> int:
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
     return READER_LEFT
+
+
+def _in_words(error: OSError) -> str:
+    """What the system refused, and where; empty where that is no use to the reader."""
+    said = error.strerror or type(error).__name__
+    if error.filename is not None:
+        return f"{error.filename}: {said}; look whether it is there, its rights, and its disk"
+    return ""
 
 
 def _tell_unexpected(error: Exception) -> int:

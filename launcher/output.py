@@ -16,13 +16,11 @@ def checked_file(path: Path) -> Path:
     Raises:
         UsageError: It is a folder, or its folder does not exist.
     """
-    path = Path(os.path.realpath(path))
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file in it")
-    return _in_a_folder(path)
-
-
-def _in_a_folder(path: Path) -> Path:
+    if is_device(path):
+        return path
+    path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
     return path

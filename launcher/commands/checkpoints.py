@@ -10,9 +10,8 @@ from db.queries import stages_of
 from db.schema import StageRun
 from jobs.contract.manifest import checkpoint_folders, faults, read_manifest
 from launcher.commands.arguments import add_stage_arguments
-from launcher.errors import UsageError
 from launcher.reconcile.observe import SET_ASIDE, stage_folder
-from launcher.runs import find_run, open_ledger
+from launcher.runs import check_folder, check_stages, find_run, open_ledger
 from launcher.show.console import open_screen
 from launcher.show.tables import plain_table
 
@@ -64,10 +63,10 @@ def run(args: argparse.Namespace) -> int:
     """Lists the checkpoints."""
     screen, ledger = open_screen(args), open_ledger(args.runs)
     with ledger.read() as session:
-        rows = stages_of(session, find_run(ledger, args.run).id)
-    names = [row.stage for row in rows]
-    if wrong := [name for name in args.stages if name not in names]:
-        raise UsageError(f"no stage '{wrong[0]}'; known: {', '.join(names)}")
+        chosen_run = find_run(ledger, args.run)
+        rows = stages_of(session, chosen_run.id)
+    check_stages(chosen_run.id, args.stages, [row.stage for row in rows])
+    check_folder(chosen_run)
     chosen = [row for row in rows if not args.stages or row.stage in args.stages]
     found = [each for row in chosen for each in look(row, digests=args.verify)]
     if args.json:

@@ -4,6 +4,7 @@ import argparse
 
 from launcher.commands.arguments import add_stage_arguments
 from launcher.commands.steering import steer
+from launcher.runs import check_folder, find_run, open_ledger
 
 DESCRIPTION = """\
   launcher resume
@@ -23,4 +24,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Resumes the stages."""
+    check_folder(find_run(open_ledger(args.runs), args.run))
     return steer(args, lambda steering: steering.resume(args.stages))
