@@ -102,18 +102,23 @@ def _explain(said: str) -> tuple[str, str]:
             "the database is damaged",
             "put a copy in its place, or try `sqlite3 FILE .recover`",
         )
+    if "readonly" in said or "unable to open" in said:
+        return (
+            "SQLite cannot open it for reading and writing, which it needs also to look",
+            "look at the rights of the file and of its folder, or at a copy of it",
+        )
     return (f"the database says: {said.strip()}", "check that it can be reached, read and written")
 
 
 def _parse(url: str) -> tuple[str, URL]:
     try:
         parsed = make_url(url)
-    except exc.ArgumentError as error:
+    except (exc.ArgumentError, ValueError):  # which would show the URL, and its password
         raise LedgerError(
             "LAUNCHER_LEDGER",
             "this is not a database URL",
             "write sqlite:////path/to/ledger.db or postgresql+psycopg://user@host/name",
-        ) from error
+        ) from None
     return _place(parsed), parsed
 
 
@@ -135,7 +140,17 @@ def _file(where: str, url: URL) -> Path | None:
 
 
 def _prepare_folder(file: Path, *, create: bool) -> None:
-    if file.exists():
+    try:
+        is_folder, is_there = file.is_dir(), file.exists()
+    except OSError as error:
+        raise LedgerError(
+            str(file), f"it cannot be reached: {error.strerror}", "look at the rights of its folder"
+        ) from error
+    if is_folder:
+        raise LedgerError(
+            str(file), "this is a folder, not a ledger", "name the file, or move the folder away"
+        )
+    if is_there:
         return
     if not create:
         raise LedgerError(

@@ -1,17 +1,39 @@
 """`python -m launcher`, and the console script."""
 
 import gc
+import io
+import os
+import signal
 import sys
 
 # A short life makes little garbage; looking for it costs a tenth of the start-up.
 gc.disable()
 
-from launcher.cli import main  # noqa: E402 - see above
-
 
 def run() -> None:
     """Ends the process with the exit code of the command line."""
-    sys.exit(main(sys.argv[1:]))
+    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_heard:  # a Ctrl-C while modules are imported ends it at once, and silently
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from launcher.cli import main  # noqa: PLC0415 - see above
+
+    mend_streams()
+    if is_heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = main(sys.argv[1:])
+    if is_heard:  # nothing is left to be interrupted but Python's own end
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
+
+
+def mend_streams() -> None:
+    """Opens the streams that whoever started us has closed, and lets each take every letter."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The command line: find the command, run it, end with one of the exit codes.
 
 A command's module is imported only when it is chosen, so that help comes at once. All that
-a command raises ends here, in one of five ways: expected (what the user can act on), the
-ledger's, Ctrl-C, a reader that went away, and a bug.
+a command raises ends here, in one of six ways: expected (what the user can act on), what the
+system refuses, the ledger's, Ctrl-C, a reader that went away, and a bug.
 """
 
 import argparse
@@ -12,13 +12,15 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NoReturn
 
 from launcher import __version__
-from launcher.errors import LauncherError, UsageError
+from launcher.errors import LauncherError, UsageError, unwritable
+from launcher.manual import EXIT_CODES, Formatter, closing, exit_codes, overview
 
 COMMANDS: Final = {
     "plan": "show the stages in order with their sizes, time and GPU-hours",
@@ -37,6 +39,9 @@ COMMANDS: Final = {
     "checkpoints": "what is saved, and whether it is whole",
     "nodes": "nodes that jobs keep away from",
     "cron": "let cron run a pass every few minutes: install, show, remove",
+    "metrics": "the ledger as metrics for Prometheus",
+    "export": "the ledger as JSON or CSV",
+    "completion": "let the shell complete commands, options, runs and stages",
 }
 """Each command, `launcher/commands/<name>.py`, with its help."""
 
@@ -56,8 +61,10 @@ DESCRIPTION: Final = """\
   launcher plan pipeline.yaml
   launcher status --json
 
-Takes a multi-stage training through Slurm. More on a command: launcher COMMAND --help
+Takes a multi-stage training through Slurm. More on a command: launcher help COMMAND
 """
+HELP: Final = "help"
+"""`launcher help COMMAND` is `launcher COMMAND --help`."""
 
 LEDGER: Final = 4
 BUG: Final = 70
@@ -69,16 +76,42 @@ def main(argv: Sequence[str]) -> int:
     """Runs one command line; gives the exit code and never raises."""
     try:
         code = _dispatch(list(argv))
-        sys.stdout.flush()
+        _flush()
     except LauncherError as error:
+        _let_go()
         return _tell(error.lines, error.exit_code)
     except KeyboardInterrupt:
         return _tell(["interrupted"], INTERRUPTED)
     except BrokenPipeError:
         return _hang_up()
     except Exception as error:  # noqa: BLE001 - the funnel: what escapes is the ledger's or a bug
+        if isinstance(error, OSError) and (told := _in_words(error)):
+            return _tell([told], LauncherError.exit_code)
         return _tell_unexpected(error)
     return code
+
+
+def _flush(text: str = "") -> None:
+    """Writes a text, and what waits for standard output.
+
+    Raises:
+        LauncherError: It takes no more.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(error) from error
+
+
+def _let_go() -> None:
+    """Forgets what standard output does not take, or Python tries it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _hang_up()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,18 +121,13 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Leaves room for the longest command beside its help."""
-
-    def __init__(self, prog: str) -> None:
-        longest = max(map(len, COMMANDS)) + 4  # argparse forgets that commands are indented twice
-        super().__init__(prog, max_help_position=longest + 4)
-        self._action_max_length = longest
-
-
 def _dispatch(argv: list[str]) -> int:
     """Imports the chosen command only, and runs it."""
     chosen = next((word for word in argv if not word.startswith("-")), None)
+    if chosen == HELP:
+        argv.remove(HELP)
+        argv.append("--help")
+        chosen = next((word for word in argv if not word.startswith("-")), None)
     if chosen is not None and chosen not in COMMANDS:
         close = get_close_matches(chosen, COMMANDS, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
@@ -108,8 +136,7 @@ def _dispatch(argv: list[str]) -> int:
     if chosen is None:
         _read_without_command(parser, argv)
         return 0
-    command = importlib.import_module(f"launcher.commands.{chosen}")
-    command.add_arguments(subparsers[chosen])
+    command = _complete(chosen, subparsers[chosen])
     try:
         args, unknown = parser.parse_known_args(argv)
     except SystemExit as done:  # after --help
@@ -120,27 +147,49 @@ def _dispatch(argv: list[str]) -> int:
     return code
 
 
+def full_parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the program and those of its commands, with all of their arguments."""
+    parser, subparsers = _parsers()
+    for name, subparser in subparsers.items():
+        _complete(name, subparser)
+    return parser, subparsers
+
+
+def _complete(name: str, parser: _Parser) -> ModuleType:
+    """Gives a command's parser its arguments, and the command's module."""
+    module = importlib.import_module(f"launcher.commands.{name}")
+    module.add_arguments(parser)
+    parser.epilog = closing(name, COMMANDS, getattr(module, "EXIT_CODES", {}))
+    return module
+
+
 def _read_without_command(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     """`--help`, `--version`, a wrong option, or the first steps."""
     try:
         parser.parse_args(argv)
     except SystemExit:
         return
-    sys.stdout.write(FIRST_STEPS)
+    _flush(FIRST_STEPS)
 
 
 def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     """The parser of the program, and those of its commands, which are still empty."""
     parser = _Parser(
         prog="launcher",
-        description=DESCRIPTION,
+        description=f"{DESCRIPTION}\n{overview(COMMANDS)}",
+        epilog=exit_codes(EXIT_CODES),
         usage=argparse.SUPPRESS,  # help begins with the examples of the description
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"launcher {__version__}")
     _add_common(parser, default=False)
-    added = parser.add_subparsers(metavar="COMMAND", dest="command", parser_class=_Parser)
+    added = parser.add_subparsers(
+        metavar="COMMAND",
+        dest="command",
+        parser_class=_Parser,
+        help=argparse.SUPPRESS,  # they stand in the description, in groups
+    )
     subparsers = {}
     for name, told in COMMANDS.items():
         sub = added.add_parser(
@@ -149,7 +198,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
             help=told,
             usage=argparse.SUPPRESS,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Formatter,
         )
         _add_common(sub, default=argparse.SUPPRESS)
         subparsers[name] = sub
@@ -182,6 +231,14 @@ def _hang_up() -> int:
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
     return READER_LEFT
+
+
+def _in_words(error: OSError) -> str:
+    """What the system refused, and where; empty where that is no use to the reader."""
+    said = error.strerror or type(error).__name__
+    if error.filename is not None:
+        return f"{error.filename}: {said}; look whether it is there, its rights, and its disk"
+    return ""
 
 
 def _tell_unexpected(error: Exception) -> int:

@@ -22,6 +22,12 @@ class LauncherError(Exception):
         return (str(self),)
 
 
+def unwritable(error: OSError) -> LauncherError:
+    """What to say where standard output takes no more, for another reason than a closed pipe."""
+    said = error.strerror or type(error).__name__
+    return LauncherError(f"standard output: {said}; make room there, or write to another place")
+
+
 class UsageError(LauncherError):
     """The command line or the pipeline file is wrong.
 

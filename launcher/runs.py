@@ -2,13 +2,14 @@
 
 import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from db.engine import ledger_url
 from db.ledger import Ledger
 from db.queries import newest_run, run_by_id, runs
 from db.schema import Run
-from launcher.errors import UsageError
+from launcher.errors import LauncherError, UsageError
 from launcher.identity import user_name
 
 _LISTED = 10
@@ -53,6 +54,31 @@ def own_run(ledger: Ledger, start: str | None) -> Run:
             f"run {run.id} is {run.submitted_by}'s; only {run.submitted_by} can act on it"
         )
     return run
+
+
+def check_stages(run_id: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Makes sure that a run has these stages.
+
+    Raises:
+        UsageError: It has not.
+    """
+    there = list(known)
+    for name in names:
+        if name not in there:
+            raise UsageError(f"run {run_id}: no stage '{name}'; known: {', '.join(there)}")
+
+
+def check_folder(run: Run) -> None:
+    """Makes sure that a run's folder is there.
+
+    Raises:
+        LauncherError: Somebody has moved or deleted it.
+    """
+    if not Path(run.folder).is_dir():
+        raise LauncherError(
+            f"{run.folder}: the folder of run {run.id} is gone, with its checkpoints; put it back "
+            f"there, or end the run: launcher cancel --run {run.id}"
+        )
 
 
 def find_run(ledger: Ledger, start: str | None) -> Run:

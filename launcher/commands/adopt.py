@@ -8,7 +8,7 @@ from launcher.adopt import adopt
 from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_run_arguments
 from launcher.reconcile.refresh import read_run
-from launcher.runs import open_ledger, own_run
+from launcher.runs import check_stages, open_ledger, own_run
 from launcher.show.console import open_screen
 
 DESCRIPTION = """\
@@ -33,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     """Adopts the job."""
     screen, ledger = open_screen(args), open_ledger(args.runs)
     run_id = own_run(ledger, args.run).id
-    cluster = open_cluster(read_run(ledger, run_id).stages[0].cluster)
+    rows = read_run(ledger, run_id).stages
+    check_stages(run_id, [args.stage], [row.stage for row in rows])
+    cluster = open_cluster(rows[0].cluster)
     with acting(ledger, time.time, wait_s=WAIT_S) as lease:
         adopt(lease, cluster, run_id, args.stage, args.slurm_id)
     screen.result(f"job {args.slurm_id} is stage {args.stage} of run {run_id} now")

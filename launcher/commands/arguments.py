@@ -16,6 +16,13 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def whole_number(text: str) -> int:
+    """A number of things, 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number, 0 or more")
+    return int(text)
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the ledger lies."""
     parser.add_argument(

@@ -16,6 +16,7 @@ DESCRIPTION = """\
 Ends the jobs of stages (all of the run without a name), and of everything that needs them. They are
 not tried again. Checkpoints stay: `launcher resume` goes on from them.
 """
+EXIT_CODES = {0: "done", 3: "Slurm did not do all of it: the next pass does, or ask again"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,8 @@ from db.schema import StageRun
 from jobs.contract.manifest import checkpoint_folders, faults, read_manifest
 from jobs.contract.paths import SET_ASIDE
 from launcher.commands.arguments import add_stage_arguments
-from launcher.errors import UsageError
 from launcher.reconcile.observe import stage_folder
-from launcher.runs import find_run, open_ledger
+from launcher.runs import check_folder, check_stages, find_run, open_ledger
 from launcher.show.console import open_screen
 from launcher.show.tables import plain_table
 
@@ -23,8 +22,9 @@ DESCRIPTION = """\
 
 Lists the checkpoints on the disk, newest first: step, size, whether the ledger has verified them,
 and what is wrong with them now; then those that were set aside, from which nothing is resumed.
-`--verify` reads every byte. Exit code 1 when one is damaged that is not set aside.
+`--verify` reads every byte.
 """
+EXIT_CODES = {0: "all are whole, or there is none", 1: "one is damaged that is not set aside"}
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
     """Lists the checkpoints."""
     screen, ledger = open_screen(args), open_ledger(args.runs)
     with ledger.read() as session:
-        rows = stages_of(session, find_run(ledger, args.run).id)
-    names = [row.stage for row in rows]
-    if wrong := [name for name in args.stages if name not in names]:
-        raise UsageError(f"no stage '{wrong[0]}'; known: {', '.join(names)}")
+        chosen_run = find_run(ledger, args.run)
+        rows = stages_of(session, chosen_run.id)
+    check_stages(chosen_run.id, args.stages, [row.stage for row in rows])
+    check_folder(chosen_run)
     chosen = [row for row in rows if not args.stages or row.stage in args.stages]
     found = [each for row in chosen for each in look(row, digests=args.verify)]
     if args.json:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from jobs.contract.spec import DataSet
+from launcher.commands.arguments import whole_number
 from launcher.corpus import CheckedSet, WantedSet, check, sets_of
 from launcher.errors import UsageError
 from launcher.pipeline import load_pipeline
@@ -19,8 +20,10 @@ DESCRIPTION = """\
 Reads every row of every annotation file of a pipeline, or of one file, and looks for its media:
 up to 2000 a set, spread over it; `--all` looks for each. Shows what the sets hold and the first
 20 faults of each, with row (from 0) and field. The indexes that the jobs read rows by are built
-on the way. Exits with 1 where there is a fault.
+on the way.
 """
+EXIT_CODES = {0: "no fault was found", 1: "there is a fault, or a set could not be checked"}
+_YEAR_MIN = 525_600
 PIPELINES = (".yaml", ".yml")
 
 
@@ -44,12 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     single.add_argument("--fps", type=float, help="pictures a second of folders of frames")
     parser.add_argument("--all", action="store_true", help="look for every media file")
     parser.add_argument(
-        "--decode", type=int, default=0, metavar="N", help="decode N files of each set"
+        "--decode", type=whole_number, default=0, metavar="N", help="decode N files of each set"
     )
     parser.add_argument(
-        "--timeout", type=float, default=60, metavar="MIN", help="minutes for each set (60)"
+        "--timeout", type=_minutes, default=60, metavar="MIN", help="minutes for each set (60)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _minutes(text: str) -> float:
+    """A time to wait."""
+    minutes = float(text) if text.replace(".", "", 1).isdecimal() else 0.0
+    if not 0 < minutes <= _YEAR_MIN:
+        raise argparse.ArgumentTypeError(f"{text}: give a number of minutes, more than 0")
+    return minutes
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,6 +112,8 @@ def _of_file(args: argparse.Namespace) -> WantedSet:
             annotations=args.file.absolute(), media=args.media, kind=args.kind, fps=args.fps
         )
     except ValidationError as error:
-        what = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"launcher data check: {what}") from error
+        fault = error.errors()[0]
+        option = f"--{fault['loc'][0]}: " if fault["loc"] else ""
+        what = fault["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        raise UsageError(f"launcher data check: {option}{what}") from error
     return WantedSet("", args.file.stem, data)

@@ -4,9 +4,8 @@ import argparse
 import time
 
 from db.queries import events_of, stages_of
-from launcher.commands.arguments import add_run_arguments
-from launcher.errors import UsageError
-from launcher.runs import find_run, open_ledger
+from launcher.commands.arguments import add_run_arguments, whole_number
+from launcher.runs import check_stages, find_run, open_ledger
 from launcher.show.console import open_screen
 
 DESCRIPTION = """\
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="ID", help="the run, or how its id begins (the newest)")
     parser.add_argument("--stage", metavar="STAGE", help="only this stage")
     parser.add_argument(
-        "-n", type=int, default=_LAST, metavar="N", help=f"how many, at most ({_LAST})"
+        "-n", type=whole_number, default=_LAST, metavar="N", help=f"how many, at most ({_LAST})"
     )
     add_run_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -35,10 +34,9 @@ def run(args: argparse.Namespace) -> int:
     screen, ledger = open_screen(args), open_ledger(args.runs)
     run_id = find_run(ledger, args.run).id
     with ledger.read() as session:
-        names = [row.stage for row in stages_of(session, run_id)]
-        if args.stage is not None and args.stage not in names:
-            raise UsageError(f"run {run_id}: no stage '{args.stage}'; known: {', '.join(names)}")
-        found = events_of(session, run_id, stage=args.stage, last=max(0, args.n))
+        if args.stage is not None:
+            check_stages(run_id, [args.stage], [row.stage for row in stages_of(session, run_id)])
+        found = events_of(session, run_id, stage=args.stage, last=args.n)
     if args.json:
         keys = ("at", "kind", "text", "data")
         screen.json([{key: getattr(event, key) for key in keys} for event in found])

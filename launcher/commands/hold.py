@@ -12,6 +12,7 @@ DESCRIPTION = """\
 Keeps stages from starting. One that runs saves, leaves its nodes, and is held then. Nothing is
 lost; `launcher resume` lets them go on.
 """
+EXIT_CODES = {0: "done", 3: "Slurm did not do all of it: the next pass does, or ask again"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

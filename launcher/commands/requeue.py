@@ -27,8 +27,12 @@ DESCRIPTION = """\
 One pass: compares the ledger with Slurm and with the jobs' files, submits again what was
 interrupted, ties children to their parents' new jobs, frees and stops what needs it. A pass with
 nothing to do prints nothing. `launcher cron install` lets cron do it.
-Exit code 0; 1 when something could not be done; 3 when Slurm did not answer (then nothing is done).
 """
+EXIT_CODES = {
+    0: "done, or another launcher is doing it",
+    1: "something could not be done; the next pass tries again",
+    3: "Slurm did not answer, so nothing was done",
+}
 NO_ANSWER = 3
 NOT_DONE = 1
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from launcher.acting import WAIT_S, acting
 from launcher.cluster import open_cluster
 from launcher.reconcile.refresh import read_run
-from launcher.runs import open_ledger, own_run
+from launcher.runs import check_stages, open_ledger, own_run
 from launcher.show.console import open_screen
 from launcher.steer import Steering
 from launcher.wishes import Steered
@@ -30,7 +30,9 @@ def steer(
     """
     screen, ledger = open_screen(args), open_ledger(args.runs)
     run_id = own_run(ledger, args.run).id
-    cluster = open_cluster(read_run(ledger, run_id).stages[0].cluster)
+    rows = read_run(ledger, run_id).stages
+    check_stages(run_id, args.stages, [row.stage for row in rows])
+    cluster = open_cluster(rows[0].cluster)
     with acting(ledger, time.time, wait_s=WAIT_S) as lease:
         steered = wish(Steering(lease, cluster, run_id))
     for line in steered.said:

@@ -26,6 +26,11 @@ DESCRIPTION = """\
 Checks the pipeline, freezes it with a copy of the code in a run folder, and hands in one job a
 stage, each waiting for its parents. Without Slurm the stages run here, one after another.
 """
+EXIT_CODES = {
+    0: "submitted; where the stages run here: all are done",
+    1: "a stage that ran here is not done",
+    3: "Slurm said no; what it took is in the ledger",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

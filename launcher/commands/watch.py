@@ -12,7 +12,7 @@ from launcher.commands.arguments import add_run_arguments
 from launcher.follow import Follower, is_done, only_driver
 from launcher.news import tell_news
 from launcher.reconcile.refresh import read_run
-from launcher.runs import find_run, open_ledger
+from launcher.runs import check_folder, find_run, open_ledger
 from launcher.show.console import Screen, open_screen
 from launcher.show.end import show_end, show_left
 from launcher.show.progress import open_progress
@@ -22,9 +22,10 @@ DESCRIPTION = """\
   launcher watch demo-2026 --every 30
 
 Follows a run, one pass (`launcher requeue`) after another, until every stage has ended or
-cannot go on by itself; exit code 0 when all are done, 1 when not. A run on this machine lives by
-these passes: Ctrl-C stops it after a save, and `launcher watch` goes on from there.
+cannot go on by itself. A run on this machine lives by these passes: Ctrl-C stops it after a save,
+and `launcher watch` goes on from there.
 """
+EXIT_CODES = {0: "every stage is done", 1: "one has ended otherwise, or cannot go on by itself"}
 INTERRUPTED = 130
 DAY_S = 86400
 LOCAL_EVERY_S = 1.0
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Follows the run."""
     screen, ledger = open_screen(args), open_ledger(args.runs)
     chosen = find_run(ledger, args.run)
+    check_folder(chosen)
     stages = read_run(ledger, chosen.id).stages
     cluster = open_cluster(stages[0].cluster)
     return follow(screen, ledger, chosen.id, cluster, every_s=args.every, as_json=args.json)

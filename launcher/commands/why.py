@@ -6,11 +6,10 @@ import time
 from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_stage_arguments
 from launcher.commands.requeue import load_lazily
-from launcher.errors import UsageError
 from launcher.explain import explain
 from launcher.reconcile.refresh import QUICK_BYTES
 from launcher.reconcile.run_pass import Passing
-from launcher.runs import find_run, open_ledger
+from launcher.runs import check_stages, find_run, open_ledger
 from launcher.show.console import open_screen
 
 DESCRIPTION = """\
@@ -36,8 +35,7 @@ def run(args: argparse.Namespace) -> int:
     report = Passing(ledger, open_cluster, load_lazily, digest_bytes=QUICK_BYTES).preview(run_id)
     judged = report.judged[run_id]
     stages = {each.facts.stage.stage: each for each in judged}
-    if args.stage not in stages:
-        raise UsageError(f"run {run_id}: no stage '{args.stage}'; known: {', '.join(stages)}")
+    check_stages(run_id, [args.stage], stages)
     chosen = stages[args.stage]
     cluster = open_cluster(chosen.facts.stage.cluster)
     told = explain(chosen, judged, cluster, now=time.time(), no_answer=report.no_answer)

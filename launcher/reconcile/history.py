@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from db.endings import is_failure
 from db.schema import Attempt, StageRun, Submission
 from launcher.reconcile.policy import Budgets, Past
 
-_OWN_FAULTS = ("failed", "refused", "done")
-"""Last words of a job that did not reach its result by itself."""
-_NOT_OWN = ("hardware", "hang")
 _HOUR_S = 3600.0
 
 
@@ -37,10 +35,9 @@ def count(attempts: Sequence[Attempt], counted_from: float | None) -> tuple[Past
 
 def _past(attempt: Attempt) -> Past:
     kind = attempt.cause or ""
-    own = attempt.exit_kind in _OWN_FAULTS if attempt.exit_kind else kind in ("failure", "")
     return Past(
         progress=attempt.steps_gained or 0,
-        failed=own and kind not in _NOT_OWN,
+        failed=is_failure(attempt.exit_kind, kind),
         kind=kind,
         error=attempt.error,
         step=attempt.last_step,

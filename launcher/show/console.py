@@ -2,13 +2,18 @@
 
 import json
 import os
+import shutil
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
+
+from launcher.errors import unwritable
 
 _PIPE_WIDTH = 200
 """Columns of a table that no terminal shows, so that `grep` sees whole rows."""
@@ -20,6 +25,32 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Raises BrokenPipeError again, where rich would exit with 1."""
         raise BrokenPipeError
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Says of an error which stream it was.
+
+    Raises:
+        LauncherError: Standard output takes no more.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(error) from error
+
+
+@contextmanager
+def _talking() -> Iterator[None]:
+    """What stderr does not take is lost, and changes nothing about the result."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 @dataclass(frozen=True)
@@ -38,12 +69,19 @@ class Screen:
 
     def result(self, *parts: RenderableType) -> None:
         """Shows parts of the result, tables or lines; text is taken as rich's markup."""
-        for part in parts:
-            self.out.print(part, soft_wrap=isinstance(part, str))
+        with _writing():
+            for part in parts:
+                self.out.print(part, soft_wrap=isinstance(part, str))
 
     def text(self, text: str) -> None:
         """Shows `text` as it is, byte by byte: a script, a file."""
-        self.out.file.write(text if text.endswith("\n") else text + "\n")
+        with _writing():
+            self.out.file.write(text if text.endswith("\n") else text + "\n")
+
+    def copy(self, file: TextIO) -> None:
+        """Shows what a file holds as it is, piece by piece."""
+        with _writing():
+            shutil.copyfileobj(file, self.out.file)
 
     def json(self, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Shows `value` as JSON."""
@@ -52,11 +90,13 @@ class Screen:
     def say(self, line: str) -> None:
         """Tells what happens on stderr (no markup), unless quiet."""
         if not self.quiet:
-            self.err.print(escape(line), soft_wrap=True)
+            with _talking():
+                self.err.print(escape(line), soft_wrap=True)
 
     def warn(self, line: str) -> None:
         """Tells on stderr what the user should know even when quiet."""
-        self.err.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
+        with _talking():
+            self.err.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
 
     def agrees(self, question: str) -> bool:
         """Asks on stderr; whether the line on stdin is a yes. No line (Ctrl-D) is a no."""

@@ -1,0 +1,183 @@
+"""What the ledger's rows come to, as samples of the catalogue's metrics. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from db.endings import is_failure
+from db.states import RunState, StageState
+from db.totals import AttemptTotals, CheckpointTotals, RunTotals, StageTotals
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value.
+
+    Attributes:
+        metric: Its name in the catalogue.
+        labels: Values of the metric's labels, in order.
+        value: The value.
+    """
+
+    metric: str
+    labels: tuple[str, ...]
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What was read from the ledger.
+
+    Attributes:
+        version: Of the launcher.
+        schema: Version of the ledger.
+        runs_by_state: All runs.
+        runs: Those that get series of their own.
+        left_out: How many more should have.
+        stages: Of these runs.
+        attempts: Likewise, oldest first within a stage run.
+        checkpoints: Likewise.
+        last_pass_at: End of the last pass, Unix seconds; None: there was none.
+        last_good_pass_at: End of the last one that Slurm answered.
+        passes: Of the last day: good, degraded.
+        quarantined: Nodes by cluster.
+    """
+
+    version: str
+    schema: str
+    runs_by_state: Mapping[RunState, int]
+    runs: Sequence[RunTotals]
+    left_out: int
+    stages: Sequence[StageTotals]
+    attempts: Sequence[AttemptTotals]
+    checkpoints: Sequence[CheckpointTotals]
+    last_pass_at: float | None
+    last_good_pass_at: float | None
+    passes: tuple[int, int]
+    quarantined: Mapping[str, int]
+
+
+def samples(totals: Totals) -> Iterator[Sample]:
+    """All values, in no special order."""
+    yield from _of_ledger(totals)
+    for run in totals.runs:
+        yield Sample("launcher_run_info", (run.id, run.pipeline, run.user), 1)
+        yield Sample("launcher_run_created_timestamp_seconds", (run.id,), run.created_at)
+    attempts: defaultdict[int, list[AttemptTotals]] = defaultdict(list)
+    for attempt in totals.attempts:
+        attempts[attempt.stage_run_id].append(attempt)
+    newest: dict[int, CheckpointTotals] = {}
+    for checkpoint in totals.checkpoints:
+        # A final checkpoint may follow another one of the same step.
+        known = newest.setdefault(checkpoint.stage_run_id, checkpoint)
+        if (checkpoint.step, checkpoint.final) > (known.step, known.final):
+            newest[checkpoint.stage_run_id] = checkpoint
+    for stage in totals.stages:
+        yield from _of_stage(stage, attempts[stage.id], newest.get(stage.id))
+
+
+def _of_ledger(totals: Totals) -> Iterator[Sample]:
+    yield Sample("launcher_build_info", (totals.version, totals.schema), 1)
+    for state, count in totals.runs_by_state.items():
+        yield Sample("launcher_runs", (str(state),), count)
+    yield Sample("launcher_runs_left_out", (), totals.left_out)
+    yield Sample("launcher_last_pass_timestamp_seconds", (), totals.last_pass_at or 0.0)
+    yield Sample("launcher_last_good_pass_timestamp_seconds", (), totals.last_good_pass_at or 0.0)
+    for result, count in zip(("good", "degraded"), totals.passes, strict=True):
+        yield Sample("launcher_recent_passes", (result,), count)
+    for cluster, count in totals.quarantined.items():
+        yield Sample("launcher_quarantined_nodes", (cluster,), count)
+
+
+def _of_stage(
+    stage: StageTotals, attempts: Sequence[AttemptTotals], checkpoint: CheckpointTotals | None
+) -> Iterator[Sample]:
+    """The values of a stage run; what nobody knows has no series."""
+    labels = (stage.run, stage.stage)
+    yield Sample("launcher_stage_state", (*labels, str(stage.state)), 1)
+    known = {
+        "launcher_stage_planned_steps": stage.total_steps,
+        **_of_work(stage, attempts),
+        **_of_checkpoint(checkpoint),
+    }
+    for metric, value in known.items():
+        if value is not None:
+            yield Sample(metric, labels, value)
+    for (metric, cause), count in _endings(attempts).items():
+        yield Sample(metric, (*labels, cause), count)
+
+
+def _endings(attempts: Sequence[AttemptTotals]) -> Counter[tuple[str, str]]:
+    """How often attempts ended, by metric and cause; one without a cause ended well."""
+    return Counter(
+        (
+            "launcher_stage_failures_total"
+            if is_failure(attempt.exit_kind, attempt.cause)
+            else "launcher_stage_interruptions_total",
+            attempt.cause,
+        )
+        for attempt in attempts
+        if attempt.ended_at is not None and attempt.cause
+    )
+
+
+def _of_work(stage: StageTotals, attempts: Sequence[AttemptTotals]) -> dict[str, float | None]:
+    """What the attempts come to; nothing of a stage that has none, such as a reused one."""
+    if not attempts:
+        return {}
+    last = attempts[-1]
+    told = [attempt.last_step for attempt in attempts if attempt.last_step is not None]
+    got = [attempt.num_nodes for attempt in attempts if attempt.num_nodes is not None]
+    return {
+        "launcher_stage_steps": told[-1] if told else None,
+        "launcher_stage_loss": last.loss,
+        "launcher_stage_step_duration_seconds": last.step_s,
+        "launcher_stage_remaining_seconds": remaining_s(stage, last),
+        "launcher_stage_nodes": got[-1] if got else None,
+        "launcher_stage_attempts_total": sum(each.started_at is not None for each in attempts),
+        "launcher_stage_lost_steps_total": sum(each.steps_lost or 0 for each in attempts),
+        "launcher_stage_allocated_gpu_seconds": sum(each.gpu_s or 0.0 for each in attempts),
+        "launcher_stage_goodput_ratio": goodput(attempts),
+        "launcher_stage_queue_seconds": sum(each.queued_s or 0.0 for each in attempts),
+    }
+
+
+def _of_checkpoint(checkpoint: CheckpointTotals | None) -> dict[str, float | None]:
+    if checkpoint is None:
+        return {}
+    return {
+        "launcher_stage_checkpoint_steps": checkpoint.step,
+        "launcher_stage_checkpoint_bytes": checkpoint.bytes,
+        "launcher_stage_checkpoint_timestamp_seconds": checkpoint.created_at,
+    }
+
+
+def remaining_s(stage: StageTotals, last: AttemptTotals) -> float | None:
+    """Seconds until a running stage is done; None where that cannot be told."""
+    if stage.state is not StageState.RUNNING or stage.total_steps is None:
+        return None
+    if last.last_step is None or last.step_s is None:
+        return None
+    return max(0, stage.total_steps - last.last_step) * last.step_s
+
+
+def goodput(attempts: Sequence[AttemptTotals]) -> float | None:
+    """The share of the allocated GPU time that went into steps which survived, 0 to 1.
+
+    Of an ended attempt those that a checkpoint holds, at the speed of its last step; of one that
+    goes on all of them, so far. None before any GPU time was allocated.
+    """
+    allocated = sum(attempt.gpu_s or 0.0 for attempt in attempts)
+    if allocated <= 0.0:
+        return None
+    return min(1.0, max(0.0, sum(_productive_gpu_s(each) for each in attempts) / allocated))
+
+
+def _productive_gpu_s(attempt: AttemptTotals) -> float:
+    if not attempt.wall_clock_s or not attempt.gpu_s or attempt.step_s is None:
+        return 0.0
+    gained = attempt.steps_gained
+    if gained is None and attempt.ended_at is None and attempt.last_step is not None:
+        gained = attempt.last_step - (attempt.first_step or 0)
+    gpus = attempt.gpu_s / attempt.wall_clock_s
+    return min((gained or 0) * attempt.step_s, attempt.wall_clock_s) * gpus
