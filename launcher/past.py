@@ -1,0 +1,199 @@
+"""What earlier runs of a pipeline say about its stages: how long, how often saved, how big.
+
+`read_pasts` asks the ledger and listens to the newest event files; `recall` is pure.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import yaml
+
+from db.engine import ledger_url
+from db.errors import LedgerError
+from db.ledger import Ledger
+from db.pasts import PastStage, past_of
+from db.schema import Attempt, StageRun
+from db.states import StageState
+from jobs.contract.events import read_events
+from jobs.contract.paths import AttemptKey, RunFolder
+from launcher.pipeline import Pipeline, Stage
+
+_HEARD = 3
+"""Event files of a stage that are read; a day of training is a few thousand lines."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the event files of some attempts tell that the ledger does not keep, in seconds.
+
+    Attributes:
+        starts_s: From the begin of an attempt to its first step.
+        held_s: That each save held the training up.
+    """
+
+    starts_s: tuple[float, ...] = ()
+    held_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What earlier runs say about a stage; None: they do not.
+
+    Attributes:
+        runs: Of those say how long its work takes.
+        work_s: Of its steps, on the nodes that it asks for now.
+        step_s: Of one step, likewise.
+        steps: In all.
+        start_s: From the begin of an attempt to its first step.
+        save_s: That a save holds it up; where that was not told, until a save was on the disk.
+        wait_s: In the queue before an attempt that was not the first.
+        checkpoint_bytes: The largest of its newest checkpoints.
+    """
+
+    runs: int = 0
+    work_s: float | None = None
+    step_s: float | None = None
+    steps: int | None = None
+    start_s: float | None = None
+    save_s: float | None = None
+    wait_s: float | None = None
+    checkpoint_bytes: int | None = None
+
+
+NOTHING = Past()
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What is known of a pipeline's stages before anything is worked out of it.
+
+    Attributes:
+        stages: Of the ledger, by stage.
+        heard: Of the event files, by stage.
+    """
+
+    stages: Mapping[str, PastStage]
+    heard: Mapping[str, Heard]
+
+
+def read_pasts(pipeline: Pipeline) -> Remembered:
+    """Asks the ledger of the pipeline's runs; where there is none nothing is known."""
+    jobs = [stage.name for stage in pipeline.stages if stage.kind != "reuse"]
+    try:
+        ledger = Ledger.open(ledger_url(pipeline.runs), create=False)
+        with ledger.read() as session:
+            stages = {name: past_of(session, pipeline.name, name) for name in jobs}
+    except LedgerError:  # there is none yet; of one that is broken `submit` tells by itself
+        return Remembered({}, {})
+    return Remembered(stages, {name: _listen(name, past) for name, past in stages.items()})
+
+
+def _listen(stage: str, past: PastStage) -> Heard:
+    """Reads the event files of the newest attempts that have ended."""
+    ended = [
+        (row, attempt)
+        for row in past.stage_runs
+        for attempt in reversed(row.attempts)
+        if attempt.started_at is not None and attempt.ended_at is not None
+    ]
+    starts: list[float] = []
+    held: list[float] = []
+    for row, attempt in ended[:_HEARD]:
+        folder = RunFolder(Path(row.run.folder)).stage(stage)
+        told = list(read_events(folder.events_file(AttemptKey(attempt.slurm_id, attempt.restart))))
+        ready = next((event.at for event in told if event.kind == "started"), None)
+        if ready is not None and attempt.started_at is not None:
+            starts.append(max(0.0, ready - attempt.started_at))
+        saves = (event.fields.get("held_s") for event in told if event.kind == "checkpoint")
+        held += [float(seconds) for seconds in saves if seconds is not None]
+    return Heard(tuple(starts), tuple(held))
+
+
+def recall_all(pipeline: Pipeline, known: Remembered) -> dict[str, Past]:
+    """What is known of each stage, for the nodes that the pipeline gives it."""
+    return {
+        stage.name: recall(stage, known.stages[stage.name], known.heard.get(stage.name, Heard()))
+        for stage in pipeline.stages
+        if stage.name in known.stages
+    }
+
+
+def recall(stage: Stage, past: PastStage, heard: Heard) -> Past:
+    """What the earlier runs of a stage say about it as it stands in the file now."""
+    start_s = _median(heard.starts_s)
+    told = [_work(stage, row, start_s or 0.0) for row in past.stage_runs]
+    works = [work for work in told if work is not None]
+    saves = heard.held_s or tuple(saved.save_s for saved in past.checkpoints)
+    waits = (a.queued_s for row in past.stage_runs for a in _started(row)[1:])
+    newest = works[0] if works else None
+    return Past(
+        runs=len(works),
+        work_s=_median([work_s for work_s, _ in works]),
+        step_s=newest[0] / newest[1] if newest and newest[1] else None,
+        steps=newest[1] if newest else None,
+        start_s=start_s,
+        save_s=_median(saves),
+        wait_s=_median([wait for wait in waits if wait is not None]),
+        checkpoint_bytes=max((saved.bytes for saved in past.checkpoints), default=None),
+    )
+
+
+def _work(stage: Stage, row: StageRun, start_s: float) -> tuple[float, int | None] | None:
+    """Seconds of the work of a stage run, as if done now, and its steps where it had some."""
+    scale = _scale(stage, row)
+    if scale is None:
+        return None
+    steps = row.total_steps or max((a.total_steps or 0 for a in row.attempts), default=0)
+    node_s = [a.step_s * _nodes(row, a) for a in row.attempts if a.step_s]
+    if steps and node_s:
+        return median(node_s) * steps * scale, round(steps * _more(stage, row))
+    held = _started(row)
+    if row.state is StageState.DONE and len(held) == 1 and held[0].wall_clock_s:
+        work_s = max(0.0, held[0].wall_clock_s - start_s) * _nodes(row, held[0])
+        return work_s * scale, None
+    return None
+
+
+def _scale(stage: Stage, row: StageRun) -> float | None:
+    """What node-seconds of then are in seconds of now; None: they say nothing about now."""
+    wanted = stage.cluster
+    if stage.kind != row.kind or _recipe(row, stage.name)[1] != _max_steps(stage):
+        return None
+    if stage.command is not None:
+        same = {_nodes(row, each) for each in _started(row)} <= {wanted.max_nodes}
+        return 1 / wanted.max_nodes if same else None
+    return row.tasks_per_node / wanted.world_size * _more(stage, row)
+
+
+def _more(stage: Stage, row: StageRun) -> float:
+    """By what factor there are more epochs now."""
+    epochs = _recipe(row, stage.name)[0]
+    return stage.train.epochs / epochs if stage.train is not None and epochs else 1.0
+
+
+def _max_steps(stage: Stage) -> int | None:
+    return stage.train.max_steps if stage.train is not None else None
+
+
+def _recipe(row: StageRun, name: str) -> tuple[int | None, int | None]:
+    """Epochs and most steps of a stage, by the pipeline file of its run."""
+    try:
+        train = yaml.safe_load(row.run.pipeline_yaml)["stages"][name]["train"]
+        return train.get("epochs"), train.get("max_steps")
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):  # it does not train
+        return None, None
+
+
+def _started(row: StageRun) -> list[Attempt]:
+    return [attempt for attempt in row.attempts if attempt.started_at is not None]
+
+
+def _nodes(row: StageRun, attempt: Attempt) -> int:
+    return attempt.num_nodes or row.nodes
+
+
+def _median(values: Sequence[float] | Iterable[float]) -> float | None:
+    known = list(values)
+    return median(known) if known else None
