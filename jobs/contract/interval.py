@@ -1,4 +1,4 @@
-"""How long to work between two saves, by formula: for the job that saves and the plan that foresees.
+"""How long to work between two saves, by formula: for the job that saves and for the plan.
 
 Saving costs the time that training is held; not saving costs, at each loss, half an interval of
 work. Young's interval makes the sum of both least, Daly's correction does so also where a save is

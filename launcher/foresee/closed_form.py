@@ -1,4 +1,4 @@
-"""The expected time under hard interruptions alone, by formula: what the simulation is held against.
+"""The expected time under hard interruptions alone, by formula; the simulation is held against it.
 
 With interruptions at rate q, a segment of w seconds of work and its save of c seconds takes on
 average

@@ -9,6 +9,8 @@ from launcher.foresee.model import Rates, Spent, StageModel
 from launcher.foresee.stage import Next, Ran, at_random, run_stage
 
 HOUR_S = 3600
+CALM = Rates()
+"""Nothing interrupts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class PlacedStage:
     name: str
     parents: tuple[str, ...] = ()
     model: StageModel
-    rates: Rates = Rates()
+    rates: Rates = CALM
     gpus: int = 0
 
 

@@ -130,7 +130,7 @@ def test_mean_with_notice_alone_is_the_work_and_what_each_restart_costs():
 
     found = ends(stage, Rates(announced_per_s=1 / HOUR_S), 4000)
 
-    # Every second of work meets an interruption at rate q: 10 of them, 30 s each, and the last save.
+    # Each second of work meets an interruption at rate q: 10 in all, of 30 s each; one save more.
     error_s = stdev(found) / math.sqrt(len(found))
     assert abs(mean(found) - (10 * HOUR_S + 10 * 30 + 10)) < SIGMAS * error_s
 
