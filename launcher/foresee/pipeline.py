@@ -38,6 +38,7 @@ class StageForesight:
 
     Attributes:
         name: Its name.
+        gpus: That it holds.
         spent: Where its time goes, on average.
         p10_s: From its turn to its end in the luckiest tenth, at most.
         p50_s: In half of the runs, at most.
@@ -45,10 +46,16 @@ class StageForesight:
     """
 
     name: str
+    gpus: int
     spent: Spent
     p10_s: float
     p50_s: float
     p90_s: float
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU time held, on average."""
+        return self.gpus * self.spent.held_s / HOUR_S
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,6 @@ class Foresight:
             infinite, here and below: it came to no end.
         p50_s: In half of the runs, at most.
         p90_s: In nine of ten.
-        gpu_hours: GPU time held, on average.
         undone: Runs that came to no end.
         stages: In order.
     """
@@ -72,7 +78,6 @@ class Foresight:
     p10_s: float
     p50_s: float
     p90_s: float
-    gpu_hours: float
     undone: int
     stages: tuple[StageForesight, ...]
 
@@ -82,9 +87,16 @@ class Foresight:
         return sum((stage.spent for stage in self.stages), Spent())
 
     @property
+    def gpu_hours(self) -> float:
+        """GPU time held, on average."""
+        return sum(stage.gpu_hours for stage in self.stages)
+
+    @property
     def goodput(self) -> float:
-        """Part of the GPU time that goes into work which survives; stages count by their time."""
-        return self.spent.goodput
+        """Part of the GPU time that goes into work which survives; no GPU counts as one."""
+        weighed = [(stage.gpus or 1, stage.spent) for stage in self.stages]
+        held = sum(gpus * spent.held_s for gpus, spent in weighed)
+        return sum(gpus * spent.productive_s for gpus, spent in weighed) / held if held else 1.0
 
 
 def foresee(stages: Sequence[PlacedStage], *, runs: int, seed: int) -> Foresight:
@@ -98,16 +110,14 @@ def foresee(stages: Sequence[PlacedStage], *, runs: int, seed: int) -> Foresight
         for run in range(runs)
     ]
     ends = sorted(max((ran.end_s for ran in each.values()), default=0.0) for each in done)
-    held = [s.gpus * each[s.name].spent.held_s for each in done for s in stages]
     return Foresight(
         runs=runs,
         seed=seed,
         p10_s=quantile(ends, 0.1),
         p50_s=quantile(ends, 0.5),
         p90_s=quantile(ends, 0.9),
-        gpu_hours=math.fsum(held) / runs / HOUR_S,
         undone=sum(math.isinf(end) for end in ends),
-        stages=tuple(_of_stage(s.name, [each[s.name] for each in done]) for s in stages),
+        stages=tuple(_of_stage(s, [each[s.name] for each in done]) for s in stages),
     )
 
 
@@ -134,9 +144,8 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]
 
 
-def _of_stage(name: str, done: Sequence[Ran]) -> StageForesight:
+def _of_stage(stage: PlacedStage, done: Sequence[Ran]) -> StageForesight:
     walls = sorted(math.inf if math.isinf(ran.end_s) else ran.spent.wall_s for ran in done)
     spent = sum((ran.spent for ran in done), Spent()) / len(done)
-    return StageForesight(
-        name, spent, quantile(walls, 0.1), quantile(walls, 0.5), quantile(walls, 0.9)
-    )
+    p10_s, p50_s, p90_s = (quantile(walls, share) for share in (0.1, 0.5, 0.9))
+    return StageForesight(stage.name, stage.gpus, spent, p10_s, p50_s, p90_s)

@@ -15,11 +15,17 @@ _FINDINGS_SHOWN = 8
 ELASTIC = "expectations are for the most nodes; an attempt keeps the number that it started with"
 
 
-def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan, findings: Sequence[str]) -> None:
-    """Shows the table, the total and what would keep it from being submitted."""
+def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan) -> None:
+    """Shows the table, the total and what decides it."""
     screen.result(plan_table(pipeline, plan), escape(total_line(plan)))
+    if path := critical_line(plan):
+        screen.result(escape(path))
     if any(planned.shares for planned in plan.stages):
         screen.result("", shares_table(plan), escape(ELASTIC))
+
+
+def show_findings(screen: Screen, findings: Sequence[str]) -> None:
+    """Shows what would keep the pipeline from being submitted; nothing where nothing does."""
     if findings:
         count = len(findings)
         screen.result("", f"[yellow]{count} finding{'s' * (count > 1)} to settle before submit:[/]")
@@ -35,9 +41,32 @@ def plan_table(pipeline: Pipeline, plan: Plan) -> Table:
         table.add_column(column, overflow="fold")
     for column in ("epochs", "wall-clock", "GPU-hours"):
         table.add_column(column, justify="right", no_wrap=True)
+    remembers = any(planned.past is not None for planned in plan.stages)
+    if remembers:
+        table.add_column("by", no_wrap=True)
+    marked = marks(plan)
     for planned in plan.stages:
-        table.add_row(*map(escape, plan_row(planned)))
+        name, *cells = plan_row(planned)
+        basis = (planned.basis or "-",) if remembers else ()
+        mark = " *" if planned.stage.name in marked else ""
+        table.add_row(*map(escape, (name + mark, *cells, *basis)))
     return table
+
+
+def marks(plan: Plan) -> tuple[str, ...]:
+    """The stages of the critical path, where there are others whose time does not count."""
+    critical = tuple(planned.stage.name for planned in plan.critical)
+    timed = [planned for planned in plan.stages if planned.is_job and planned.wall_s]
+    return critical if len(critical) < len(timed) else ()
+
+
+def critical_line(plan: Plan) -> str:
+    """The critical path by name; nothing where there is one stage only."""
+    critical = plan.critical
+    if len(critical) < 2:  # noqa: PLR2004 - a path has two ends
+        return ""
+    path = " -> ".join(planned.stage.name for planned in critical)
+    return f"{'* ' if marks(plan) else ''}critical path: {path}, {_hours(critical[-1].end_s)}"
 
 
 def plan_row(planned: PlannedStage) -> tuple[str, ...]:
