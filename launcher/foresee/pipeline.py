@@ -11,6 +11,8 @@ from launcher.foresee.stage import Next, Ran, at_random, run_stage
 HOUR_S = 3600
 CALM = Rates()
 """Nothing interrupts."""
+_ENOUGH = 20
+"""Where so many runs came to no end, and none to one, no more are simulated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class Foresight:
     """What is to be expected of a run.
 
     Attributes:
-        runs: How many were simulated.
+        runs: How many were simulated; fewer than wanted where none comes to an end.
         seed: Of the random numbers.
         p10_s: From the run's begin to the end of its last stage in the luckiest tenth, at most;
             infinite, here and below: it came to no end.
@@ -105,13 +107,16 @@ def foresee(stages: Sequence[PlacedStage], *, runs: int, seed: int) -> Foresight
     The same stage in the same run of the same seed meets the same luck whatever else changes, so
     that two variants can be compared with few runs.
     """
-    done = [
-        run_once(stages, {s.name: at_random(s.rates, luck(seed, run, s.name)) for s in stages})
-        for run in range(runs)
-    ]
-    ends = sorted(max((ran.end_s for ran in each.values()), default=0.0) for each in done)
+    done: list[dict[str, Ran]] = []
+    ends: list[float] = []
+    while len(done) < runs and not (len(ends) == _ENOUGH and min(ends) == math.inf):
+        number = len(done)
+        following = {s.name: at_random(s.rates, luck(seed, number, s.name)) for s in stages}
+        done.append(run_once(stages, following))
+        ends.append(max((ran.end_s for ran in done[-1].values()), default=0.0))
+    ends.sort()
     return Foresight(
-        runs=runs,
+        runs=len(done),
         seed=seed,
         p10_s=quantile(ends, 0.1),
         p50_s=quantile(ends, 0.5),

@@ -18,7 +18,8 @@ Next = Callable[[float], Interruption]
 
 GIVE_UP = 50
 """A stage that takes so many times as long as undisturbed is not waited for."""
-MOST_ATTEMPTS = 20_000
+IN_VAIN = 1000
+"""Nor one of which so many attempts in a row kept nothing."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ def at_moments(moments: Sequence[tuple[float, bool]]) -> Next:
 def run_stage(stage: StageModel, turn_s: float, following: Next) -> Ran:
     """Runs a stage whose parents were done at `turn_s`."""
     productive = saves = lost = starts = queue = 0.0
-    safe, count, now_s, wait_s = 0.0, 0, turn_s, stage.first_wait_s
+    safe, count, vain, now_s, wait_s = 0.0, 0, 0, turn_s, stage.first_wait_s
     patience_s = GIVE_UP * (stage.undisturbed_s + stage.wait_s)
-    while count < MOST_ATTEMPTS and now_s - turn_s <= patience_s:
+    while vain < IN_VAIN and now_s - turn_s <= patience_s:
         now_s += wait_s
         queue += wait_s
         stop = _cut(following(now_s), stage)
@@ -85,6 +86,7 @@ def run_stage(stage: StageModel, turn_s: float, following: Next) -> Ran:
         at = _stand(stage, left_s, stop)
         kept = at.kept_s if stage.resumes else 0.0
         safe += kept
+        vain = 0 if kept else vain + 1
         productive, lost = productive + kept, lost + at.done_s - kept
         saves, starts = saves + at.saves_s, starts + at.start_s
         now_s += at.start_s + at.done_s + at.saves_s

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from launcher.foresee import Intervals, StageForesight
 from launcher.foresee.rates import format_rate
-from launcher.foresee.stage import GIVE_UP
+from launcher.foresee.stage import GIVE_UP, IN_VAIN
 from launcher.outlook import Assumed, Outlook, Wanted
 from launcher.show.console import Screen
 from launcher.show.spans import percent, span
@@ -38,7 +38,7 @@ def interruption_lines(wanted: Wanted) -> list[str]:
 
 def done_lines(outlook: Outlook) -> list[str]:
     """When the run is done, and at what price."""
-    told, runs = outlook.foresight, outlook.wanted.runs
+    told, runs = outlook.foresight, outlook.foresight.runs
     lines = [
         f"done in {span(told.p50_s)} (p50), {span(told.p10_s)} (p10) to {span(told.p90_s)} (p90); "
         f"{told.gpu_hours:.4g} GPU-h, goodput {percent(told.goodput)}",
@@ -46,8 +46,8 @@ def done_lines(outlook: Outlook) -> list[str]:
     ]
     if told.undone:
         lines.append(
-            f"{told.undone} of them came to no end within {GIVE_UP} times the undisturbed time: "
-            "save more often, or take fewer nodes"
+            f"{told.undone} of them came to no end within {GIVE_UP} times the undisturbed time, or "
+            f"kept nothing in {IN_VAIN} attempts: save more often, take fewer nodes, or longer slices"
         )
     return lines
 

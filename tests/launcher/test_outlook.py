@@ -307,7 +307,7 @@ def test_run_without_an_end_is_never_done_in_words_and_null_in_json(tmp_path: Pa
     told = ahead_json(plan, Queues(), Disk((), (), Path("/r"), None), outlook, ())
 
     assert math.isinf(outlook.foresight.p50_s)
-    assert (told["outlook"]["p50_s"], told["outlook"]["undone"]) == (None, 50)
+    assert (told["outlook"]["p50_s"], told["outlook"]["undone"]) == (None, 20)
     json.dumps(told, allow_nan=False)
 
 
