@@ -20,8 +20,10 @@ from launcher.queues import Queues
 from launcher.saving import interval_of, saves_at_all
 
 ASSUMED_SAVE_S, ASSUMED_RESTART_S = 60.0, 180.0
-_TRIES = 100
+_TRIES, _FEWEST = 100, 5
 """Runs for each interval that is tried; they meet the same luck."""
+_TRIED_STOPS = 20_000
+"""With so many interruptions in all, more runs tell no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +137,17 @@ def look_ahead(
         )
         for stage, each in zip(known, assumed, strict=True)
     ]
-    tries = min(_TRIES, wanted.runs)
-    tried = [
-        compare_intervals(each.model, _losing(each.rates), runs=tries, seed=wanted.seed)
-        for each in (assumed if intervals else ())
-    ]
+    tried = [_try(each, wanted) for each in (assumed if intervals else ())]
     foresight = foresee(placed, runs=wanted.runs, seed=wanted.seed)
     return Outlook(wanted, assumed, foresight, tuple(tried))
+
+
+def _try(each: Assumed, wanted: Wanted) -> Intervals:
+    """Tries how often to save, with fewer runs where each has many interruptions."""
+    losing = _losing(each.rates)
+    stops = losing.hard_per_s * each.model.undisturbed_s
+    runs = max(_FEWEST, min(_TRIES, wanted.runs, int(_TRIED_STOPS / (1 + stops))))
+    return compare_intervals(each.model, losing, runs=runs, seed=wanted.seed)
 
 
 def _losing(rates: Rates) -> Rates:

@@ -37,7 +37,7 @@ class Intervals:
             saving as seldom as possible is best.
         young_s: Best by Young.
         daly_s: Best by Daly.
-        best: Best of those that were simulated.
+        best: Best of those that were simulated; None: none of them came to an end.
         as_good_s: The shortest and the longest interval that come close to it.
         tried: All of them, the shortest first.
     """
@@ -67,8 +67,10 @@ def compare_intervals(
     wanted = sorted({min(factor * by_daly_s, stage.work_s) for factor in factors})
     tried = tuple(_try(stage, rates, interval_s, runs, seed) for interval_s in wanted)
     best = max(tried, key=lambda each: each.goodput)
-    near = [each.interval_s for each in tried if each.goodput >= best.goodput - NEAR]
     by_young_s = max(SHORTEST_S, young_s(stage.save_s, 1 / hard))
+    if not best.goodput:
+        return Intervals(1 / hard, by_young_s, by_daly_s, None, None, tried)
+    near = [each.interval_s for each in tried if each.goodput >= best.goodput - NEAR]
     return Intervals(1 / hard, by_young_s, by_daly_s, best, (min(near), max(near)), tried)
 
 

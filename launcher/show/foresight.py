@@ -1,5 +1,6 @@
 """What is to be expected of a run, as tables and lines."""
 
+import math
 from collections.abc import Sequence
 
 from rich.markup import escape
@@ -20,7 +21,7 @@ def show_outlook(screen: Screen, outlook: Outlook) -> None:
     """Shows when it is done, where the time goes, how often to save, and what that rests on."""
     head = (*interruption_lines(outlook.wanted), *done_lines(outlook))
     screen.result("", *map(escape, head), stages_table(outlook))
-    if any(each.best for each in outlook.intervals):
+    if any(each.tried for each in outlook.intervals):
         screen.result("", f"[bold]{intervals_title(outlook)}[/]", intervals_table(outlook))
     screen.result("", *map(escape, basis_lines(outlook)))
 
@@ -38,18 +39,20 @@ def interruption_lines(wanted: Wanted) -> list[str]:
 
 def done_lines(outlook: Outlook) -> list[str]:
     """When the run is done, and at what price."""
-    told, runs = outlook.foresight, outlook.foresight.runs
+    told = outlook.foresight
+    of_runs = f"of {told.runs} simulated run{'s' * (told.runs > 1)}, seed {told.seed}"
+    lost = (
+        f"{told.undone} of them came to no end: {GIVE_UP} times the undisturbed time, or {IN_VAIN} "
+        "attempts in vain"
+    )
+    if told.undone == told.runs:
+        return ["it is never done: save more often, or take fewer nodes", of_runs, lost]
     lines = [
         f"done in {span(told.p50_s)} (p50), {span(told.p10_s)} (p10) to {span(told.p90_s)} (p90); "
         f"{told.gpu_hours:.4g} GPU-h, goodput {percent(told.goodput)}",
-        f"of {runs} simulated run{'s' * (runs > 1)}, seed {told.seed}",
+        of_runs,
     ]
-    if told.undone:
-        lines.append(
-            f"{told.undone} of them came to no end within {GIVE_UP} times the undisturbed time, or "
-            f"kept nothing in {IN_VAIN} attempts: save more often, take fewer nodes, or longer slices"
-        )
-    return lines
+    return [*lines, lost] if told.undone else lines
 
 
 def intervals_title(outlook: Outlook) -> str:
@@ -74,6 +77,8 @@ def stage_row(stage: StageForesight) -> tuple[str, ...]:
     spent, wall_s = stage.spent, stage.spent.wall_s or 1.0
     parts = (spent.productive_s, spent.saves_s, spent.lost_s, spent.start_s, spent.queue_s)
     when = (span(stage.p10_s), span(stage.p50_s), span(stage.p90_s))
+    if not spent.wall_s:  # the stage before it never ends
+        return (*when, *("-" for _ in range(2 + len(parts))))
     shares = (percent(part / wall_s) for part in parts)
     return (*when, f"{spent.interruptions:.3g}", percent(spent.goodput), *shares)
 
@@ -89,10 +94,10 @@ def intervals_table(outlook: Outlook) -> Table:
 def interval_row(assumed: Assumed, tried: Intervals) -> tuple[str, ...]:
     """The cells of a stage, without its name; dashes where no work is lost."""
     now = span(assumed.model.interval_s)
+    formulas = tuple(span(s) if s < math.inf else "-" for s in (tried.young_s, tried.daly_s))
     if tried.best is None or tried.as_good_s is None:
-        return (now, "-", "-", "-", "-", "-")
+        return (now, *formulas, "-", "-", "-")
     near = f"{span(tried.as_good_s[0])} - {span(tried.as_good_s[1])}"
-    formulas = (span(tried.young_s), span(tried.daly_s))
     return (now, *formulas, span(tried.best.interval_s), near, percent(tried.best.goodput))
 
 
