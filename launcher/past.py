@@ -58,7 +58,8 @@ def recall(stage: Stage, past: PastStage, heard: Heard) -> Past:
     start_s = _median(heard.starts_s)
     told = [_work(stage, row, start_s or 0.0) for row in past.stage_runs]
     works = [work for work in told if work is not None]
-    saves = heard.held_s or tuple(saved.save_s for saved in past.checkpoints)
+    # Of what another program saves nobody knows how long it took: 0.
+    saves = heard.held_s or tuple(saved.save_s for saved in past.checkpoints if saved.save_s)
     waits = (a.queued_s for row in past.stage_runs for a in _started(row)[1:])
     newest = works[0] if works else None
     return Past(

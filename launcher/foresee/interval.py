@@ -64,7 +64,7 @@ def compare_intervals(
         return Intervals(1 / hard if hard else math.inf, math.inf, math.inf, None, None)
     by_daly_s = formula_s(stage.save_s, hard)
     # Longer than the stage is all the same: only its end is saved.
-    wanted = sorted({min(factor * by_daly_s, stage.work_s) for factor in factors})
+    wanted = sorted({max(SHORTEST_S, min(f * by_daly_s, stage.work_s)) for f in factors})
     tried = tuple(_try(stage, rates, interval_s, runs, seed) for interval_s in wanted)
     best = max(tried, key=lambda each: each.goodput)
     by_young_s = max(SHORTEST_S, young_s(stage.save_s, 1 / hard))

@@ -18,8 +18,7 @@ ELASTIC = "expectations are for the most nodes; an attempt keeps the number that
 def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan) -> None:
     """Shows the table, the total and what decides it."""
     screen.result(plan_table(pipeline, plan), escape(total_line(plan)))
-    if path := critical_line(plan):
-        screen.result(escape(path))
+    screen.result(*(escape(line) for line in (basis_line(plan), critical_line(plan)) if line))
     if any(planned.shares for planned in plan.stages):
         screen.result("", shares_table(plan), escape(ELASTIC))
 
@@ -41,16 +40,23 @@ def plan_table(pipeline: Pipeline, plan: Plan) -> Table:
         table.add_column(column, overflow="fold")
     for column in ("epochs", "wall-clock", "GPU-hours"):
         table.add_column(column, justify="right", no_wrap=True)
-    remembers = any(planned.past is not None for planned in plan.stages)
-    if remembers:
-        table.add_column("by", no_wrap=True)
     marked = marks(plan)
     for planned in plan.stages:
         name, *cells = plan_row(planned)
-        basis = (planned.basis or "-",) if remembers else ()
         mark = " *" if planned.stage.name in marked else ""
-        table.add_row(*map(escape, (name + mark, *cells, *basis)))
+        table.add_row(*map(escape, (name + mark, *cells)))
     return table
+
+
+def basis_line(plan: Plan) -> str:
+    """What the times rest on; nothing where all stand in the file."""
+    said: dict[str, list[str]] = {}
+    for planned in plan.stages:
+        if planned.basis is not None:
+            said.setdefault(planned.basis, []).append(planned.stage.name)
+    if set(said) <= {"expect"}:
+        return ""
+    return "by " + "; ".join(f"{basis}: {', '.join(names)}" for basis, names in said.items())
 
 
 def marks(plan: Plan) -> tuple[str, ...]:

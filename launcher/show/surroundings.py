@@ -29,17 +29,16 @@ def queue_lines(queues: Queues) -> list[str]:
 
 
 def disk_line(disk: Disk) -> str:
-    """Room for checkpoints, needed and free; nothing where neither is known."""
+    """Room for checkpoints, needed and free."""
     free = f"{size(disk.free_bytes)} free" if disk.free_bytes is not None else "free room unknown"
     where = f"{free} in {disk.folder}"
-    unknown = ", ".join(disk.unknown)
-    if not disk.stages:
-        return f"disk: {where}; checkpoints need what the first run will show"
     parts = ", ".join(
         f"{each.stage} {each.copies} x {size(each.copy_bytes)}" for each in disk.stages
     )
-    line = f"disk: {size(disk.bytes)} for checkpoints ({parts}), {where}"
-    return f"{line}; not known: {unknown}" if unknown else line
+    needed = [f"{size(disk.bytes)} for checkpoints ({parts})"] if parts else []
+    unknown = ", ".join(disk.unknown)
+    left = [f"checkpoints not known: {unknown}"] if unknown else []
+    return f"disk: {'; '.join([*needed, where, *left])}"
 
 
 def disk_warning(disk: Disk) -> str:

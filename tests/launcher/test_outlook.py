@@ -259,7 +259,8 @@ def test_disk_that_is_too_small_is_a_warning_with_what_to_do() -> None:
     small, large = (Disk(needs, ("mvbench",), Path("/r"), int(free)) for free in (2e10, 1e12))
 
     assert disk_line(large) == (
-        "disk: 22.2 GB for checkpoints (stage2 3 x 7.4 GB), 1 TB free in /r; not known: mvbench"
+        "disk: 22.2 GB for checkpoints (stage2 3 x 7.4 GB); 1 TB free in /r; "
+        "checkpoints not known: mvbench"
     )
     assert disk_warning(large) == ""
     assert disk_warning(small) == (

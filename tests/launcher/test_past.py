@@ -11,6 +11,7 @@ from launcher.past import NOTHING, Past
 from launcher.pipeline import Pipeline
 from launcher.plan import make_plan
 from launcher.remember import remember
+from launcher.show.plan import basis_line
 from tests.launcher.pasts import GB, put_attempt, put_checkpoints
 from tests.launcher.steered import World, world
 from tests.launcher.worlds import make_pipeline, stage_rows
@@ -69,10 +70,12 @@ def test_plan_goes_by_the_ledger_before_expect_and_says_so(world: World, tmp_pat
     put_attempt(world.ledger, "second")
     pipeline = make_pipeline(tmp_path, ["stages.second.expect={epoch: 9h}", *LATER])
 
-    _, second, middle, _ = make_plan(pipeline, remember(pipeline).recall(pipeline)).stages
+    plan = make_plan(pipeline, remember(pipeline).recall(pipeline))
+    _, second, middle, _ = plan.stages
 
     assert (second.wall_s, second.basis) == (7200.0, "ledger, 1 run")
     assert (middle.wall_s, middle.basis) == (1800.0, "expect")
+    assert basis_line(plan) == "by ledger, 1 run: second; expect: middle"
 
 
 LATER = ("cluster.backend=slurm", "stages.middle.expect={total: 30m}")
