@@ -112,16 +112,14 @@ def basis_lines(outlook: Outlook) -> list[str]:
 def _basis(each: Assumed) -> str:
     model = each.model
     restart_s = model.start_s + model.wait_s
-    line = (
-        f"a save holds it up {span(model.save_s)} ({each.save_from}), saved {_every(each)}; "
-        f"a restart takes {span(restart_s)} ({each.restart_from})"
-    )
+    saves = f"save {span(model.save_s)} ({each.save_from}) {_every(each)}"
+    line = f"{saves}, restart {span(restart_s)} ({each.restart_from})"
     if model.wait_s:
-        line += f", {span(model.wait_s)} of it in the queue"
+        line += f", of it queue {span(model.wait_s)}"
     if not model.resumes:
         return f"{line}; it cannot resume: each interruption starts it over"
     if each.grace_s is not None:
-        line += f"; {span(each.grace_s)} of grace are too short to save: preemptions lose work"
+        line += f"; preemptions lose work: no save fits into {span(each.grace_s)} of grace"
     return line
 
 
