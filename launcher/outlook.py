@@ -163,9 +163,10 @@ def assume(planned: PlannedStage, wanted: Wanted, past: Past, queues: Queues) ->
     known_s = None if past.start_s is None else past.start_s + (past.wait_s or 0.0)
     restart_s, restart_from = _first(wanted.restart_s, known_s, ASSUMED_RESTART_S)
     wait_s = min(past.wait_s or 0.0, restart_s)
-    grace_s = _short_grace_s(wanted.grace_s, queues.notices.get(stage.name), save_s)
     hard = (wanted.node_failures_per_s or 0.0) * stage.cluster.max_nodes
     announced = wanted.announced_per_s or 0.0
+    notice = queues.notices.get(stage.name)
+    grace_s = _short_grace_s(wanted.grace_s, notice, save_s) if announced else None
     if grace_s is not None or not saves_at_all(stage):
         hard, announced = hard + announced, 0.0
     interval_s, why = interval_of(stage, save_s, past.step_s, hard)

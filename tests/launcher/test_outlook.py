@@ -132,6 +132,14 @@ def test_preemption_loses_work_where_no_save_fits_into_the_grace(
     assert total == pytest.approx(5 / DAY_S)
 
 
+def test_grace_is_no_matter_where_nothing_preempts(tmp_path: Path) -> None:
+    planned = make_plan(load(tmp_path)).stages[1]
+
+    found = assume(planned, replace(STORMY, announced_per_s=None, grace_s=0), NOTHING, Queues())
+
+    assert found.grace_s is None
+
+
 def test_stage_that_cannot_resume_loses_all_at_each_interruption(tmp_path: Path) -> None:
     pipeline = load(tmp_path, GOOD, ["stages.second.resumable=false"])
 
