@@ -27,6 +27,7 @@ class Counter:
         step_s: Seconds each.
         save_every: Steps between two saves.
         heeds: SIGTERM and SIGUSR2 let it save and leave with 75.
+        tells: It prints each step.
     """
 
     folder: Path
@@ -34,6 +35,7 @@ class Counter:
     step_s: float
     save_every: int
     heeds: bool = False
+    tells: bool = False
 
     def count(self) -> None:
         """To the end, or until it is told to stop."""
@@ -48,6 +50,8 @@ class Counter:
                 step += 1
                 executed.write(f"{step}\n")
                 executed.flush()
+                if self.tells:
+                    print(f"step {step} of {self.steps}", flush=True)
                 if step % self.save_every == 0:
                     self.save(step)
         self.save(step)
@@ -86,9 +90,10 @@ def main() -> None:
     parser.add_argument("step_s", type=float)
     parser.add_argument("save_every", type=int)
     parser.add_argument("--heeds", action="store_true")
+    parser.add_argument("--tells", action="store_true")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    Counter(args.folder, args.steps, args.step_s, args.save_every, args.heeds).count()
+    Counter(**vars(args)).count()
 
 
 if __name__ == "__main__":

@@ -72,7 +72,13 @@ def options(args: argparse.Namespace) -> list[str]:
     return [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
 
 
-def follow(cluster: SlurmCluster, runs: Path, every_s: float | None, limit_s: float) -> None:
+def follow(
+    cluster: SlurmCluster,
+    runs: Path,
+    every_s: float | None,
+    limit_s: float,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Makes passes as cron does, until the run ends; preempts it meanwhile."""
     command = [sys.executable, "-m", "launcher", "watch", "--every", "2", "--quiet"]
     env = os.environ | {"LAUNCHER_RUNS": str(runs)}
@@ -84,6 +90,7 @@ def follow(cluster: SlurmCluster, runs: Path, every_s: float | None, limit_s: fl
             if every_s and time.monotonic() >= due_at and _runs_now(cluster):
                 cluster.preempt(PREEMPTING_S)
                 due_at += every_s
+            meanwhile()
             time.sleep(0.2)
         watch.terminate()
         watch.wait(timeout=60)

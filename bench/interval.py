@@ -19,10 +19,11 @@ from itertools import accumulate
 from math import ceil
 from statistics import mean
 
-from jobs.checkpoint.interval import SaveTimer, daly_s
+from jobs.checkpoint.interval import SaveTimer
 from jobs.checkpoint.progress import Progress
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.hazard import Hazard
+from jobs.contract.interval import daly_s
 
 ALLOWED_BELOW = 0.02
 DURABLE = 4

@@ -1,8 +1,12 @@
 """What a pipeline is expected to take, before anything runs. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from launcher.past import NOTHING, Past
 from launcher.pipeline import Pipeline, Stage
+from launcher.saving import interval_of
 
 HOUR_S = 3600
 
@@ -43,6 +47,7 @@ class PlannedStage:
             nothing is known of counts as nothing.
         shares: What it takes on each number of nodes that it may get, the most first; empty:
             there is one number only.
+        past: What earlier runs say, where the expectation is theirs; None: the pipeline says.
     """
 
     stage: Stage
@@ -52,6 +57,21 @@ class PlannedStage:
     gpu_hours: float | None
     end_s: float
     shares: tuple[Share, ...] = ()
+    past: Past | None = None
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it is run at all."""
+        return self.stage.kind != "reuse"
+
+    @property
+    def basis(self) -> str | None:
+        """What its expectation rests on: `expect`, or how many runs; None: there is none."""
+        if self.wall_s is None or not self.is_job:
+            return None
+        if self.past is None:
+            return "expect"
+        return f"ledger, {self.past.runs} run{'s' * (self.past.runs > 1)}"
 
 
 @dataclass(frozen=True)
@@ -70,12 +90,31 @@ class Plan:
     gpu_hours: float
     unknown: tuple[str, ...]
 
+    @property
+    def critical(self) -> tuple[PlannedStage, ...]:
+        """The chain of jobs that decides when all is done, as far as is known."""
+        by_name = {each.stage.name: each for each in self.stages}
+        last = max(self.stages, key=lambda each: each.end_s)
+        found = [last]
+        while found[-1].parents:
+            found.append(max((by_name[name] for name in found[-1].parents), key=_end_s))
+        return tuple(each for each in reversed(found) if each.is_job and each.wall_s)
 
-def make_plan(pipeline: Pipeline) -> Plan:
-    """The plan of a checked pipeline, whose file order is an order of execution."""
+
+def _end_s(planned: PlannedStage) -> float:
+    return planned.end_s
+
+
+def make_plan(pipeline: Pipeline, pasts: Mapping[str, Past] = MappingProxyType({})) -> Plan:
+    """The plan of a checked pipeline, whose file order is an order of execution.
+
+    Args:
+        pipeline: The pipeline.
+        pasts: What earlier runs say of its stages; it goes before what the pipeline expects.
+    """
     planned: dict[str, PlannedStage] = {}
     for stage in pipeline.stages:
-        planned[stage.name] = _planned(stage, planned)
+        planned[stage.name] = _planned(stage, planned, pasts.get(stage.name, NOTHING))
     stages = tuple(planned.values())
     return Plan(
         stages=stages,
@@ -85,8 +124,9 @@ def make_plan(pipeline: Pipeline) -> Plan:
     )
 
 
-def _planned(stage: Stage, before: dict[str, PlannedStage]) -> PlannedStage:
-    wall_s = _wall_s(stage)
+def _planned(stage: Stage, before: Mapping[str, PlannedStage], past: Past) -> PlannedStage:
+    remembered_s = _remembered_s(stage, past)
+    wall_s = _wall_s(stage) if remembered_s is None else remembered_s
     start_s = max((before[parent].end_s for parent in stage.needs), default=0.0)
     return PlannedStage(
         stage=stage,
@@ -96,7 +136,18 @@ def _planned(stage: Stage, before: dict[str, PlannedStage]) -> PlannedStage:
         gpu_hours=_gpu_hours(stage, stage.cluster.max_nodes, wall_s),
         end_s=start_s + (wall_s or 0.0),
         shares=_shares(stage, wall_s) if stage.cluster.is_elastic else (),
+        past=None if remembered_s is None else past,
     )
+
+
+def _remembered_s(stage: Stage, past: Past) -> float | None:
+    """Wall-clock by earlier runs, undisturbed: start, steps and saves."""
+    if past.work_s is None or stage.kind == "reuse":
+        return None
+    save_s = past.save_s or 0.0
+    interval_s, _ = interval_of(stage, save_s, past.step_s, 0.0)
+    saves = max(1, round(past.work_s / interval_s))
+    return (past.start_s or 0.0) + past.work_s + saves * save_s
 
 
 def _gpu_hours(stage: Stage, nodes: int, wall_s: float | None) -> float | None:

@@ -1,14 +1,9 @@
 """When to save: each so many steps, or as often as pays.
 
-Saving costs the time that training is held; not saving costs, at each loss, half an interval of
-work. Young's interval sqrt(2 C M), with Daly's correction, makes the sum of both least (C: seconds
-held by a save, M: mean seconds between losses). It is flat around there: an interval wrong by
-a factor of two costs a few points at most, so a rough M is enough.
-
-Sources: Young, CACM 17(9), 1974; Daly, FGCS 22(3), 2006, equation 37.
+`jobs.contract.interval` has the formula and its sources. It is flat around its best: an interval
+wrong by a factor of two costs a few points at most, so a rough mean time between losses is enough.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,25 +12,13 @@ from statistics import median
 from jobs.checkpoint.progress import Progress
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.hazard import Hazard
+from jobs.contract.interval import daly_s
 
 CHOOSE_EVERY_S = 3600.0
 _EARLY_SAVES = 3
 """After each of the first saves the interval is chosen anew: the very first is no typical one."""
 _SAVES_REMEMBERED = 5
 _STEPS_REMEMBERED = 50
-
-
-def daly_s(held_s: float, mtbf_s: float) -> float:
-    """Seconds of work between two saves that lose least.
-
-    Args:
-        held_s: Seconds that a save holds training up.
-        mtbf_s: Mean seconds between two losses of work.
-    """
-    if held_s >= 2 * mtbf_s:
-        return mtbf_s
-    share = held_s / (2 * mtbf_s)
-    return math.sqrt(2 * held_s * mtbf_s) * (1 + math.sqrt(share) / 3 + share / 9) - held_s
 
 
 @dataclass(frozen=True)

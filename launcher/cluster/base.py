@@ -213,3 +213,10 @@ class Cluster(Protocol):
 
     def starts_at(self, slurm_id: str) -> float | None:
         """When a waiting job is expected to start, Unix seconds; None: nobody knows."""
+
+    def would_start(self, request: JobRequest) -> float | NoAnswer | None:
+        """When a job that is handed in now would start, Unix seconds; its parents are left out.
+
+        None: there is nobody to ask. Where the cluster could never run it, or has no free moment
+        for it, that is no answer, in its own words.
+        """

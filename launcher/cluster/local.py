@@ -117,6 +117,10 @@ class LocalCluster:
         """None: no job waits here."""
         return None
 
+    def would_start(self, request: JobRequest) -> float | NoAnswer | None:  # noqa: ARG002 - likewise
+        """None: there is no queue here."""
+        return None
+
     def _reap(self, running: set[str]) -> None:
         """Takes note of the ends of our own controllers, so that no zombie stays."""
         for token in self._jobs.keys() - running:

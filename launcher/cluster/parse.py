@@ -160,3 +160,17 @@ def _wait_status(text: str) -> tuple[int | None, int | None]:
     if status is None:
         return None, None
     return status >> 8, (status & 0x7F) or None
+
+
+def complaint(program: str, stderr: str) -> str:
+    """What a program complained of, in one line that begins with its name."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line or "fatal:" in line] or lines
+    said = "; ".join(dict.fromkeys(_bare(program, line) for line in errors))
+    return f"{program}: {said}" if said else ""
+
+
+def _bare(program: str, line: str) -> str:
+    for prefix in (f"{program}: ", "error: ", "fatal: "):
+        line = line.removeprefix(prefix)
+    return line

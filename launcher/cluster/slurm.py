@@ -7,12 +7,14 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from dataclasses import replace
 from io import StringIO
 
 from launcher.cluster import parse
 from launcher.cluster.base import JobRequest, JobRow, NoAnswer, Rows, SubmitError
 from launcher.cluster.environment import changed
 from launcher.cluster.notice import Notice, read_notice
+from launcher.cluster.trial import ask_start
 from launcher.errors import ClusterError
 from launcher.identity import user_name
 
@@ -162,6 +164,14 @@ class SlurmCluster:
         moment = "" if isinstance(said, NoAnswer) else said.strip()
         return float(moment) if moment.isdigit() else None
 
+    def would_start(self, request: JobRequest) -> float | NoAnswer | None:
+        """When Slurm would start a job that is handed in now; None: there is no Slurm here."""
+        if shutil.which("sbatch") is None:
+            return None
+        alone = replace(request, parents=())  # the job would wait for ids that nobody has yet
+        said = ask_start(self.script(alone), self._query_timeout_s, _without_job())
+        return None if isinstance(said, NoAnswer) and _NO_CLUSTER in said.what else said
+
     def _act(self, command: list[str], *, may_be_gone: bool = False) -> None:
         said = _run(command, self._query_timeout_s)
         if not isinstance(said, NoAnswer):
@@ -204,22 +214,10 @@ def _run(command: list[str], timeout_s: float) -> str | NoAnswer:
     except OSError as error:
         return NoAnswer(f"{program}: {error.strerror}")
     if done.returncode != 0:
-        return NoAnswer(_words(program, done.stderr) or f"{program}: exit code {done.returncode}")
+        return NoAnswer(
+            parse.complaint(program, done.stderr) or f"{program}: exit code {done.returncode}"
+        )
     return done.stdout
-
-
-def _words(program: str, stderr: str) -> str:
-    """What a program complained of, in one line that begins with its name."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line or "fatal:" in line] or lines
-    said = "; ".join(dict.fromkeys(_bare(program, line) for line in errors))
-    return f"{program}: {said}" if said else ""
-
-
-def _bare(program: str, line: str) -> str:
-    for prefix in (f"{program}: ", "error: ", "fatal: "):
-        line = line.removeprefix(prefix)
-    return line
 
 
 def _without_job() -> dict[str, str | None]:
@@ -231,7 +229,7 @@ def _without_job() -> dict[str, str | None]:
 def _submit_error(request: JobRequest, error: Exception) -> SubmitError:
     cause = error.__cause__
     code = cause.returncode if isinstance(cause, subprocess.CalledProcessError) else None
-    said = _words("sbatch", str(error))
+    said = parse.complaint("sbatch", str(error))
     if code in (None, TIMED_OUT) or not said or any(sign in said for sign in _SILENCE):
         said = said or ("sbatch: no answer" if code == TIMED_OUT else f"sbatch: exit code {code}")
         return SubmitError(

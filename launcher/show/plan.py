@@ -15,11 +15,16 @@ _FINDINGS_SHOWN = 8
 ELASTIC = "expectations are for the most nodes; an attempt keeps the number that it started with"
 
 
-def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan, findings: Sequence[str]) -> None:
-    """Shows the table, the total and what would keep it from being submitted."""
+def show_plan(screen: Screen, pipeline: Pipeline, plan: Plan) -> None:
+    """Shows the table, the total and what decides it."""
     screen.result(plan_table(pipeline, plan), escape(total_line(plan)))
+    screen.result(*(escape(line) for line in (basis_line(plan), critical_line(plan)) if line))
     if any(planned.shares for planned in plan.stages):
         screen.result("", shares_table(plan), escape(ELASTIC))
+
+
+def show_findings(screen: Screen, findings: Sequence[str]) -> None:
+    """Shows what would keep the pipeline from being submitted; nothing where nothing does."""
     if findings:
         count = len(findings)
         screen.result("", f"[yellow]{count} finding{'s' * (count > 1)} to settle before submit:[/]")
@@ -35,9 +40,39 @@ def plan_table(pipeline: Pipeline, plan: Plan) -> Table:
         table.add_column(column, overflow="fold")
     for column in ("epochs", "wall-clock", "GPU-hours"):
         table.add_column(column, justify="right", no_wrap=True)
+    marked = marks(plan)
     for planned in plan.stages:
-        table.add_row(*map(escape, plan_row(planned)))
+        name, *cells = plan_row(planned)
+        mark = " *" if planned.stage.name in marked else ""
+        table.add_row(*map(escape, (name + mark, *cells)))
     return table
+
+
+def basis_line(plan: Plan) -> str:
+    """What the times rest on; nothing where all stand in the file."""
+    said: dict[str, list[str]] = {}
+    for planned in plan.stages:
+        if planned.basis is not None:
+            said.setdefault(planned.basis, []).append(planned.stage.name)
+    if set(said) <= {"expect"}:
+        return ""
+    return "by " + "; ".join(f"{basis}: {', '.join(names)}" for basis, names in said.items())
+
+
+def marks(plan: Plan) -> tuple[str, ...]:
+    """The stages of the critical path, where there are others whose time does not count."""
+    critical = tuple(planned.stage.name for planned in plan.critical)
+    timed = [planned for planned in plan.stages if planned.is_job and planned.wall_s]
+    return critical if len(critical) < len(timed) else ()
+
+
+def critical_line(plan: Plan) -> str:
+    """The critical path by name; nothing where there is one stage only."""
+    critical = plan.critical
+    if len(critical) < 2:  # noqa: PLR2004 - a path has two ends
+        return ""
+    path = " -> ".join(planned.stage.name for planned in critical)
+    return f"{'* ' if marks(plan) else ''}critical path: {path}, {_hours(critical[-1].end_s)}"
 
 
 def plan_row(planned: PlannedStage) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """A cluster on paper, for what no real one does on demand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from launcher.cluster.base import JobRequest, Rows, SubmitError
+from launcher.cluster.base import JobRequest, NoAnswer, Rows, SubmitError
 from launcher.cluster.notice import Notice
 
 
@@ -17,6 +17,7 @@ class Paper:
         before: Called with each request before it has a number; `after` when it has.
         queue: Answer to `live`.
         past: Answer to `history`.
+        starts: Answer to `would_start`, by stage; None of the others.
         asked: The questions so far.
     """
 
@@ -28,6 +29,7 @@ class Paper:
     after: Callable[[JobRequest], None] = lambda _: None
     queue: Rows = ()
     past: Rows = ()
+    starts: Mapping[str, float | NoAnswer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     given: list[JobRequest] = field(default_factory=list)
     acts: list[str] = field(default_factory=list)
@@ -77,3 +79,7 @@ class Paper:
 
     def starts_at(self, slurm_id: str) -> float | None:  # noqa: ARG002 - nobody knows
         return None
+
+    def would_start(self, request: JobRequest) -> float | NoAnswer | None:
+        self.asked.append(f"start of {request.stage}")
+        return self.starts.get(request.stage)

@@ -178,3 +178,6 @@ class Pretending:
 
     def starts_at(self, slurm_id: str) -> float | None:
         return self.cluster.starts_at(slurm_id)
+
+    def would_start(self, request: JobRequest) -> float | NoAnswer | None:
+        return self.cluster.would_start(request)

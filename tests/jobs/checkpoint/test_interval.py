@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.checkpoint.interval import CHOOSE_EVERY_S, Measured, SaveTimer, choose, daly_s
+from jobs.checkpoint.interval import CHOOSE_EVERY_S, Measured, SaveTimer, choose
 from jobs.checkpoint.progress import Progress
 from jobs.contract.checkpointing import Checkpointing
 from jobs.contract.hazard import Hazard
+from jobs.contract.interval import daly_s
 
 HOUR_S = 3600.0
 seconds = st.floats(1e-3, 1e5)
