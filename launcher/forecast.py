@@ -11,7 +11,7 @@ from db.states import DONE_STATES, StageState
 from launcher.expectation import Expectation
 from launcher.view import StageView
 
-BY_STEPS = "the last steps"
+BY_STEPS = "last steps"
 STOPPED = (StageState.HELD, StageState.FAILED, StageState.CANCELLED)
 
 

@@ -115,7 +115,9 @@ def _refresh(
             queries=queries,
             no_answer=no_answer,
         )
-        for queries, (run_id, after) in zip(asked, read_runs(ledger, list(runs)).items(), strict=False)
+        for queries, (run_id, after) in zip(
+            asked, read_runs(ledger, list(runs)).items(), strict=False
+        )
     }
 
 
