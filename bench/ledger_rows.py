@@ -38,8 +38,11 @@ class Rows:
     """Rows by table, in an order that foreign keys allow.
 
     Attributes:
+        chance: Decides what happened.
         found: The rows.
     """
+
+    chance: random.Random
 
     found: dict[type[Base], list[Row]] = field(
         default_factory=lambda: {
@@ -68,12 +71,12 @@ def make_rows(
         chance: Decides what happened.
         now: Unix seconds.
     """
-    rows, sizes = Rows(), list(_sizes(stages, chance))
+    rows, sizes = Rows(chance), list(_sizes(stages, chance))
     counts = _counts(stages, attempts, chance)
     for number, size in enumerate(sizes):
         at = now - (len(sizes) - number) * GAP_S - 20_000
         shares = [counts.pop() for _ in range(size)]
-        _add_run(rows, runs, number, shares, at, chance, is_last=number == len(sizes) - 1)
+        _add_run(rows, runs, number, shares, at, is_last=number == len(sizes) - 1)
     _add_passes(rows, now, min(30 * 86_400.0, len(sizes) * GAP_S))
     return {table.__table__: found for table, found in rows.found.items() if found}
 
@@ -101,13 +104,14 @@ def _add_run(
     number: int,
     shares: list[int],
     at: float,
-    chance: random.Random,
     *,
     is_last: bool,
 ) -> None:
     name = NAMES[number % len(NAMES)]
     run_id = f"{name}-{number:06}"
-    state = "running" if is_last else chance.choices(("done", "failed", "cancelled"), (8, 1, 1))[0]
+    state = (
+        "running" if is_last else rows.chance.choices(("done", "failed", "cancelled"), (8, 1, 1))[0]
+    )
     rows.add(
         Run,
         id=run_id,
@@ -130,7 +134,7 @@ def _add_run(
         word = state if is_final and not is_last else word
         stage_run = _add_stage(rows, run_id, position, word, until)
         if not waits:
-            until = _add_attempts(rows, run_id, stage_run, count, until, chance, is_open=is_open)
+            until = _add_attempts(rows, run_id, stage_run, count, until, is_open=is_open)
         elif is_final or waits:
             _submission(rows, stage_run, 1, str(900_000 + stage_run), until, is_open=False)
     if is_last:
@@ -181,7 +185,6 @@ def _add_attempts(
     stage_run: int,
     count: int,
     at: float,
-    chance: random.Random,
     *,
     is_open: bool,
 ) -> float:
@@ -189,7 +192,7 @@ def _add_attempts(
     step, fence, restart, submission = 0, 0, 0, 0
     for number in range(count):
         is_end = number == count - 1
-        if number == 0 or chance.random() < 0.3:
+        if number == 0 or rows.chance.random() < 0.3:
             fence, restart = fence + 1, 0
             opens = is_open and is_end
             submission = _submission(
@@ -202,7 +205,7 @@ def _add_attempts(
             restart += 1
         target = STEPS if is_end and not is_open else step + (STEPS - step) // (count - number + 1)
         at = _attempt(
-            rows, run_id, stage_run, submission, restart, (step, target), at, chance,
+            rows, run_id, stage_run, submission, restart, (step, target), at,
             ends="no" if is_end and is_open else "done" if is_end else "badly",
         )  # fmt: skip
         step = target
@@ -217,13 +220,14 @@ def _attempt(
     restart: int,
     steps: tuple[int, int],
     at: float,
-    ends: tuple[random.Random, str],
+    *,
+    ends: str,
 ) -> float:
-    queued_s, (first, target) = chance.expovariate(1 / 600), steps
-    lost = 0 if ends != "badly" else chance.choice((0, 0, 0, 12, 140))
+    queued_s, (first, target) = rows.chance.expovariate(1 / 600), steps
+    lost = 0 if ends != "badly" else rows.chance.choice((0, 0, 0, 12, 140))
     wall_s = 90 + (target - first + lost) * STEP_S * 1.05
     started_at, ended_at = at + queued_s, at + queued_s + wall_s
-    word, cause, kind, code = chance.choice(ENDINGS)
+    word, cause, kind, code = rows.chance.choice(ENDINGS)
     if ends == "done":
         word, cause, kind, code = "COMPLETED", None, "done", 0
     slurm_id = rows.found[Submission][submission - 1]["slurm_id"]
@@ -254,9 +258,29 @@ def _attempt(
         loss=2.0 / (1 + target / 500),
         step_s=STEP_S,
     )
+    is_done = ends == "done"
+    _checkpoints(rows, run_id, stage_run, attempt, steps, started_at, is_done=is_done)
+    _event(rows, run_id, stage_run, started_at, "stage_state", "went from pending to running")
+    if ends != "no":
+        _event(rows, run_id, stage_run, ended_at, "stage_state", f"went on: {cause}")
+        _event(rows, run_id, stage_run, ended_at + 60, "decided", "resubmit, it was interrupted")
+    return ended_at
+
+
+def _checkpoints(
+    rows: Rows,
+    run_id: str,
+    stage_run: int,
+    attempt: int,
+    steps: tuple[int, int],
+    started_at: float,
+    *,
+    is_done: bool,
+) -> None:
+    first, target = steps
     for number in range(CHECKPOINTS):
         done = first + (target - first) * (number + 1) // CHECKPOINTS
-        final = ends == "done" and number == CHECKPOINTS - 1
+        final = is_done and number == CHECKPOINTS - 1
         rows.add(
             Checkpoint,
             stage_run_id=stage_run,
@@ -271,11 +295,6 @@ def _attempt(
             save_s=41.0,
             created_at=started_at + 60 * number,
         )
-    _event(rows, run_id, stage_run, started_at, "stage_state", "went from pending to running")
-    if ends != "no":
-        _event(rows, run_id, stage_run, ended_at, "stage_state", f"went on: {cause}")
-        _event(rows, run_id, stage_run, ended_at + 60, "decided", "resubmit, it was interrupted")
-    return ended_at
 
 
 def _event(rows: Rows, run_id: str, stage_run: int | None, at: float, kind: str, text: str) -> None:

@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "hold": "keep stages from starting; those that run save first",
     "resume": "let held, failed or cancelled stages go on",
     "adopt": "take over a job that runs already",
+    "history": "every attempt of a run",
+    "logs": "what the ranks of a stage print, across its attempts",
     "events": "what happened, in order",
     "checkpoints": "what is saved, and whether it is whole",
     "nodes": "nodes that jobs keep away from",
