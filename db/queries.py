@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db.schema import Checkpoint, Event, Run, StageRun, Submission
@@ -136,10 +136,27 @@ def taken_slurm_ids(session: Session, slurm_ids: Sequence[str], cluster: str) ->
 
 
 def events_of(
-    session: Session, run_id: str, *, stage: str | None = None, last: int = 50
+    session: Session,
+    run_id: str,
+    *,
+    stage: str | None = None,
+    last: int = 50,
+    since: float | None = None,
+    after: int = 0,
 ) -> Sequence[Event]:
-    """The last events of a run, or of one of its stages, oldest first."""
-    query = select(Event).where(Event.run_id == run_id)
+    """The last events of a run, or of one of its stages, oldest first.
+
+    Args:
+        session: Of `Ledger.read`.
+        run_id: The run.
+        stage: Only of this stage.
+        last: How many, at most.
+        since: Only those that happened at this time or later, Unix seconds.
+        after: Only those with a larger id.
+    """
+    query = select(Event).where(Event.run_id == run_id, Event.id > after)
+    if since is not None:
+        query = query.where(Event.at >= since)
     if stage is not None:
         mine = select(StageRun.id).where(StageRun.run_id == run_id, StageRun.stage == stage)
         query = query.where(Event.stage_run_id.in_(mine))
@@ -151,3 +168,31 @@ def checkpoint_at(session: Session, stage_run_id: int, path: str) -> Checkpoint 
     return session.scalars(
         select(Checkpoint).where(Checkpoint.stage_run_id == stage_run_id, Checkpoint.path == path)
     ).one_or_none()
+
+
+def stages_of_runs(session: Session, run_ids: Sequence[str]) -> Sequence[StageRun]:
+    """Like `stages_of` for several runs; run by run, in the order of their ids."""
+    return session.scalars(
+        select(StageRun)
+        .where(StageRun.run_id.in_(run_ids))
+        .order_by(StageRun.run_id, StageRun.position)
+        .options(*_WITH_ALL)
+    ).all()
+
+
+def latest_run_ids(session: Session, last: int) -> Sequence[str]:
+    """The ids of the last runs: those that go on before the others, then the newest first."""
+    goes_on = Run.state.in_(_GOING_ON)
+    query = select(Run.id).order_by(goes_on.desc(), *_NEWEST_FIRST)
+    return session.scalars(query.limit(last)).all()
+
+
+def run_ids(session: Session, start: str, last: int) -> Sequence[str]:
+    """The ids of the newest runs whose id begins so."""
+    query = select(Run.id).where(Run.id.startswith(start, autoescape=True))
+    return session.scalars(query.order_by(*_NEWEST_FIRST).limit(last)).all()
+
+
+def count_runs(session: Session) -> int:
+    """How many runs there are."""
+    return session.scalar(select(func.count()).select_from(Run)) or 0

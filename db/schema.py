@@ -53,6 +53,11 @@ class Run(Base, kw_only=True):
     """One submission of a pipeline."""
 
     __tablename__ = "run"
+    __table_args__ = (
+        Index(None, "created_at", "id"),  # the newest one
+        Index(None, "state", "created_at", "id"),  # those that go on, without their long rows
+        Index(None, "name", "created_at"),  # earlier runs of a pipeline
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)  # the name of its folder
     name: Mapped[str]  # the pipeline's
@@ -161,7 +166,10 @@ class Attempt(Base, kw_only=True):
     """One time a job held an allocation, or waits for it."""
 
     __tablename__ = "attempt"
-    __table_args__ = (UniqueConstraint("cluster", "slurm_id", "restart"),)
+    __table_args__ = (
+        UniqueConstraint("cluster", "slurm_id", "restart"),
+        Index(None, "cluster", "ended_at"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"))
@@ -250,7 +258,7 @@ class Pass(Base, kw_only=True):
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     started_at: Mapped[float] = mapped_column(index=True)
-    ended_at: Mapped[float | None] = mapped_column(default=None)
+    ended_at: Mapped[float | None] = mapped_column(default=None, index=True)
     degraded: Mapped[bool]  # the cluster did not answer
     queries: Mapped[int]  # put to the scheduler
     did: Mapped[list[str]]  # one line for each act

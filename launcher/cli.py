@@ -35,6 +35,8 @@ COMMANDS: Final = {
     "resume": "let held, failed or cancelled stages go on",
     "adopt": "take over a job that runs already",
     "report": "one HTML file about a run: GPU-hours, attempts, curves",
+    "history": "every attempt of a run",
+    "logs": "what the ranks of a stage print, across its attempts",
     "events": "what happened, in order",
     "checkpoints": "what is saved, and whether it is whole",
     "nodes": "nodes that jobs keep away from",

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from db.ledger import Ledger
 from db.schema import StageRun
-from db.states import DONE_STATES, StageState
+from db.states import StageState
 from jobs.contract.paths import RunFolder
 from launcher.acting import BusyError
 from launcher.cluster.base import Cluster
+from launcher.ends import is_winding_down, nothing_can_happen
 from launcher.pipeline import load_pipeline
-from launcher.reconcile.observe import open_submission
 from launcher.reconcile.policy.decide import UNSENT
 from launcher.reconcile.refresh import (
     ALL_BYTES,
@@ -31,8 +31,6 @@ from launcher.reconcile.run_pass import Passing
 from launcher.show.progress import Shower
 from launcher.view import view_stages
 
-_ENDED = (*DONE_STATES, StageState.FAILED, StageState.CANCELLED, StageState.HELD)
-_GAVE_UP = (StageState.FAILED, StageState.CANCELLED, StageState.HELD)
 _LIVE = (StageState.PENDING, StageState.RUNNING)
 
 
@@ -76,7 +74,7 @@ class Follower:
         """Passes until every stage has ended, or can never start."""
         while True:
             seen = self.step()
-            if _nothing_can_happen(seen.stages):
+            if nothing_can_happen(seen.stages):
                 return seen
             time.sleep(self.every_s)
 
@@ -84,7 +82,7 @@ class Follower:
         """Looks until every stage has ended; another process does the passes."""
         while True:
             seen = self.look()
-            if _nothing_can_happen(seen.stages):
+            if nothing_can_happen(seen.stages):
                 return seen
             time.sleep(self.every_s)
 
@@ -163,29 +161,5 @@ def only_driver(run: RunFolder) -> Iterator[bool]:
             yield True
 
 
-def is_done(stages: Sequence[StageRun]) -> bool:
-    """Whether every stage is done."""
-    return all(row.state in DONE_STATES for row in stages)
-
-
 def _is_any_live(stages: Sequence[StageRun]) -> bool:
-    return any(row.state in _LIVE or _is_winding_down(row) for row in stages)
-
-
-def _is_winding_down(row: StageRun) -> bool:
-    """Whether a stage has ended by its files, and its job is still leaving."""
-    ended = row.state in (*DONE_STATES, StageState.FAILED, StageState.CANCELLED)
-    return ended and open_submission(row) is not None
-
-
-def _nothing_can_happen(stages: Sequence[StageRun]) -> bool:
-    """Whether all has ended that does not wait for something that failed."""
-    dead: set[str] = set()
-    for row in stages:
-        if _is_winding_down(row):
-            return False
-        if row.state in _GAVE_UP or dead.intersection(row.needs):
-            dead.add(row.stage)
-        elif row.state not in _ENDED:
-            return False
-    return True
+    return any(row.state in _LIVE or is_winding_down(row) for row in stages)

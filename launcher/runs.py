@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db.engine import ledger_url
 from db.ledger import Ledger
-from db.queries import newest_run, run_by_id, runs
+from db.queries import newest_run, run_by_id, run_ids
 from db.schema import Run
 from launcher.errors import LauncherError, UsageError
 from launcher.identity import user_name
@@ -91,11 +91,11 @@ def find_run(ledger: Ledger, start: str | None) -> Run:
         found = newest_run(session) if start is None else run_by_id(session, start)
         if found is not None:
             return found
-        known = [run.id for run in runs(session)]
+        matches = run_ids(session, start, _LISTED) if start else []
+        known = matches or run_ids(session, "", _LISTED)
     if not known:
         raise UsageError(f"{ledger.place}: no runs yet; submit one: launcher submit pipeline.yaml")
-    matches = [run_id for run_id in known if start and run_id.startswith(start)]
-    listed = ", ".join((matches or known)[:_LISTED])
+    listed = ", ".join(known)
     if matches:
         raise UsageError(f"run {start!r}: several begin so: {listed}; give more of it")
     raise UsageError(f"no run {start!r}; known, newest first: {listed}")

@@ -1,12 +1,15 @@
 """A stage run as people want to see it, computed from the ledger's rows. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from db.schema import Attempt, StageRun
 from db.states import DONE_STATES, StageState
+from launcher.goodput import Work, work_of
 
 HOUR_S = 3600
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,14 @@ class StageView:
         gpu_hours: GPU time held, likewise.
         checkpoint: The newest.
         cause: Why it is in this state, or why its last attempt ended.
-        eta_s: Seconds until it is done, while it runs.
+        eta_s: Seconds until it is done, its parents first, without waiting in the queue.
         epoch: Epoch of the last step, from 0; known while it is looked at.
-        loss: Loss of the last step.
-        step_s: Seconds one step takes.
+        loss: Loss of the last step that was told.
+        step_s: Seconds one step takes, by the last ones.
+        is_stepping: The last attempt has told a step of its own.
+        work: What became of its allocated time.
+        work_left_s: Seconds of work that it has before it.
+        eta_basis: What that rests on, in words that follow "by".
     """
 
     run: str
@@ -84,6 +91,10 @@ class StageView:
     epoch: int | None
     loss: float | None
     step_s: float | None
+    is_stepping: bool = True
+    work: Work = field(default_factory=Work)
+    work_left_s: float | None = None
+    eta_basis: str | None = None
 
 
 def nodes_in_words(got: int | None, fewest: int, most: int) -> str:
@@ -105,17 +116,16 @@ def view_stages(stages: Sequence[StageRun], learned: Mapping[str, Learned]) -> l
 def _view(stage: StageRun, learned: Learned) -> StageView:
     attempts = stage.attempts
     last = attempts[-1] if attempts else None
-    step = next((a.last_step for a in reversed(attempts) if a.last_step is not None), None)
     return StageView(
         run=stage.run_id,
         stage=stage.stage,
         state=stage.state,
         slurm_id=stage.submissions[-1].slurm_id if stage.submissions else None,
         attempts=sum(attempt.started_at is not None for attempt in attempts),
-        nodes=next((a.num_nodes for a in reversed(attempts) if a.num_nodes is not None), None),
+        nodes=_newest(attempt.num_nodes for attempt in attempts),
         min_nodes=stage.min_nodes or stage.nodes,
         max_nodes=stage.nodes,
-        step=step,
+        step=_newest(attempt.last_step for attempt in attempts),
         total_steps=stage.total_steps,
         steps_lost=sum(attempt.steps_lost or 0 for attempt in attempts),
         wall_clock_s=sum(attempt.wall_clock_s or 0.0 for attempt in attempts),
@@ -125,9 +135,16 @@ def _view(stage: StageRun, learned: Learned) -> StageView:
         cause=_cause(stage, last, learned.why),
         eta_s=_eta_s(stage, last),
         epoch=learned.epoch,
-        loss=last.loss if last else None,
-        step_s=last.step_s if last else None,
+        loss=_newest(attempt.loss for attempt in attempts),
+        step_s=_newest(attempt.step_s for attempt in attempts),
+        is_stepping=last is not None and last.step_s is not None,
+        work=work_of(attempts),
     )
+
+
+def _newest(values: Iterable[Value | None]) -> Value | None:
+    """The last of them that is known."""
+    return next((value for value in reversed(list(values)) if value is not None), None)
 
 
 def _checkpoint(stage: StageRun) -> CheckpointView | None:

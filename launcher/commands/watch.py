@@ -9,7 +9,8 @@ from db.ledger import Ledger
 from jobs.contract.paths import RunFolder
 from launcher.cluster import Cluster, open_cluster
 from launcher.commands.arguments import add_run_arguments
-from launcher.follow import Follower, is_done, only_driver
+from launcher.ends import is_done
+from launcher.follow import Follower, only_driver
 from launcher.news import tell_news
 from launcher.reconcile.refresh import read_run
 from launcher.runs import check_folder, find_run, open_ledger

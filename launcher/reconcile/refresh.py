@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db.ledger import Ledger
-from db.queries import stages_of
+from db.queries import stages_of, stages_of_runs
 from db.schema import StageRun
 from launcher.cluster.base import Cluster
 from launcher.identity import user_name
@@ -60,21 +60,75 @@ def refresh_run(
         clock: Unix seconds.
         digest_bytes: See `observe`.
     """
-    before = read_run(ledger, run_id)
-    is_ours = before.stages[0].run.submitted_by == user_name()
-    if not is_ours or not any(open_submission(stage) is not None for stage in before.stages):
-        return before  # of another user's jobs Slurm shows us nothing
-    cluster = open_cluster(before.stages[0].cluster)
-    seen = observe(before.stages, cluster, now=clock(), digest_bytes=digest_bytes)
-    judged = judge_run(make_facts(before.stages, seen))
+    return refresh_runs(ledger, [run_id], open_cluster, clock=clock, digest_bytes=digest_bytes)[0]
+
+
+def refresh_runs(
+    ledger: Ledger,
+    run_ids: Sequence[str],
+    open_cluster: Callable[[str], Cluster],
+    *,
+    clock: Callable[[], float],
+    digest_bytes: float,
+) -> list[Refreshed]:
+    """The same for several runs, with as many questions as for one; in the order of `run_ids`.
+
+    The questions are counted with the first of the runs that they were about.
+    """
+    before = read_runs(ledger, run_ids)
+    found = dict(before)
+    by_cluster: dict[str, list[str]] = {}
+    for run_id, seen in before.items():
+        if _is_worth_a_look(seen.stages):
+            by_cluster.setdefault(seen.stages[0].cluster, []).append(run_id)
+    for backend, ids in by_cluster.items():
+        looks = {run_id: before[run_id].stages for run_id in ids}
+        found |= _refresh(ledger, looks, open_cluster(backend), clock(), digest_bytes)
+    return [found[run_id] for run_id in run_ids]
+
+
+def _is_worth_a_look(stages: Sequence[StageRun]) -> bool:
+    """Whether a job may still do something; of another user's jobs Slurm shows us nothing."""
+    is_ours = stages[0].run.submitted_by == user_name()
+    return is_ours and any(open_submission(stage) is not None for stage in stages)
+
+
+def _refresh(
+    ledger: Ledger,
+    runs: Mapping[str, Sequence[StageRun]],
+    cluster: Cluster,
+    now: float,
+    digest_bytes: float,
+) -> dict[str, Refreshed]:
+    """Looks at runs of one cluster, and records what is seen."""
+    stages = [stage for run in runs.values() for stage in run]
+    seen = observe(stages, cluster, now=now, digest_bytes=digest_bytes)
+    judged = {run_id: judge_run(make_facts(run, seen)) for run_id, run in runs.items()}
     with ledger.write() as session:
-        record_judged(session, judged, at=seen.at)
-    return Refreshed(
-        stages=read_run(ledger, run_id).stages,
-        learned=learned_from(judged),
-        queries=seen.queries,
-        no_answer=seen.no_answer.what if seen.no_answer else "",
-    )
+        record_judged(session, [each for run in judged.values() for each in run], at=seen.at)
+    no_answer = seen.no_answer.what if seen.no_answer else ""
+    asked = [seen.queries, *[0] * len(runs)]
+    return {
+        run_id: replace(
+            after,
+            learned=learned_from(judged[run_id]),
+            queries=queries,
+            no_answer=no_answer,
+        )
+        for queries, (run_id, after) in zip(
+            asked, read_runs(ledger, list(runs)).items(), strict=False
+        )
+    }
+
+
+def read_runs(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, Refreshed]:
+    """Runs as the ledger knows them, without asking anybody; in the order of `run_ids`."""
+    with ledger.read() as session:
+        rows = stages_of_runs(session, run_ids)
+    found: dict[str, list[StageRun]] = {run_id: [] for run_id in run_ids}
+    for row in rows:
+        found[row.run_id].append(row)
+    return {run_id: Refreshed(stages, {}) for run_id, stages in found.items()}
 
 
 def learned_from(judged: Sequence[Judged]) -> dict[str, Learned]:

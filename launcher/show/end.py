@@ -10,7 +10,8 @@ from jobs.contract.events import read_story
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 from launcher.runs import next_command
 from launcher.show.console import Screen
-from launcher.show.status import metrics_table, show_status, status_json
+from launcher.show.status import metrics_table, show_status
+from launcher.show.status_data import status_json
 from launcher.view import Learned, view_stages
 
 _LIVE = (StageState.PENDING, StageState.RUNNING)

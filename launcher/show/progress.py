@@ -9,7 +9,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from db.states import DONE_STATES, StageState
 from launcher.show.console import Screen
-from launcher.show.status import duration, steps
+from launcher.show.status import steps
+from launcher.show.words import duration
 from launcher.view import StageView
 
 LINE_EVERY_S = 10.0

@@ -1,37 +1,39 @@
-"""The stages of a run as a table and as JSON, and what its evaluations found."""
+"""The stages of a run as a table, and what its evaluations found."""
 
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.filesize import decimal
 from rich.markup import escape
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from db.schema import Run
-from db.states import StageState
+from db.states import DONE_STATES, StageState
+from launcher.forecast import RunForecast
+from launcher.goodput import in_all
 from launcher.show.console import Screen
+from launcher.show.palette import BAD, FAINT, GOOD, MOVING, OF_STAGE, tinted
+from launcher.show.tables import fitting_table
+from launcher.show.words import clock, duration, share, step_time
 from launcher.view import StageView, nodes_in_words
 
-_COLOURS = {
-    StageState.RUNNING: "cyan",
-    StageState.DONE: "green",
-    StageState.REUSED: "green",
-    StageState.INTERRUPTED: "yellow",
-    StageState.HELD: "yellow",
-    StageState.FAILED: "red",
-    StageState.CANCELLED: "red",
-}
-_LEFT = ("stage", "state", "Slurm id")
+_LEFT = ("stage", "state", "Slurm id", "by")
 _OF_RANGES = "nodes"
 """A column that is shown where a stage may get fewer nodes than the most."""
-_RIGHT = ("attempts", "step", "lost", "wall-clock", "queued", "GPU-h", "checkpoint", "ETA")
-_SPARE = ("lost", "queued", "GPU-h", "attempts", "checkpoint")
+_BAR = "progress"
+_RIGHT = (
+    *("attempts", _BAR, "step", "epoch", "loss", "step time", "lost", "wall-clock", "queued"),
+    *("GPU-h", "goodput", "checkpoint", "ETA", "by"),
+)
+_SPARE = (
+    *("epoch", "by", "queued", "goodput", "GPU-h", "checkpoint", "lost", "attempts", "wall-clock"),
+    *("step time", "Slurm id", "loss", _BAR),
+)
 """Columns that a narrow terminal goes without, the first of them first."""
-_WIDE = 1000
-
-
+_BAR_WIDTH = 12
 LATE_S = 900.0
 """A run that goes on should have been passed over within this time, or three usual distances."""
 
@@ -53,7 +55,7 @@ def passes_line(
     else:
         told = f"last good pass {duration(now - last_good_at)} ago"
         told += "; see launcher cron show" if late else ""
-    return f"[red]{told}[/]" if late else told
+    return tinted(told, BAD if late else None)
 
 
 def show_status(
@@ -63,6 +65,7 @@ def show_status(
     *,
     at: float | None,
     passes: str = "",
+    foreseen: RunForecast | None = None,
 ) -> None:
     """Shows the table, and below it the causes, which run it is and how fresh this is.
 
@@ -72,66 +75,128 @@ def show_status(
         views: Its stages.
         at: When the ledger was brought up to date, Unix seconds; None: it was not.
         passes: How long ago the last good pass was, as rich's markup.
+        foreseen: When the run will be done.
     """
+    screen.result(*status_parts(screen.out, run, views, at=at, passes=passes, foreseen=foreseen))
+
+
+def status_parts(
+    console: Console,
+    run: Run,
+    views: Sequence[StageView],
+    *,
+    at: float | None,
+    passes: str = "",
+    foreseen: RunForecast | None = None,
+) -> list[RenderableType]:
+    """The same as parts, for who shows them again and again."""
     when = time.strftime("%H:%M:%S", time.localtime(at)) if at is not None else "not refreshed"
     dirty = " with changes" if run.code_dirty else ""
-    screen.result(
-        _fitting_table(screen.out, views),
+    rows = [_cells(view, bars=console.is_terminal) for view in views]
+    table, shown = fitting_table(console, _columns(views), rows, left=_LEFT, spare=_SPARE)
+    summary = _foreseen_line(foreseen, views, now=time.time(), bases="by" not in shown)
+    return [
+        table,
         *(escape(f"{view.stage}: {view.cause}") for view in views if view.cause),
         "",
+        *([escape(summary)] if summary else []),
         escape(f"run {run.id} ({run.name}), {run.state}; {when}; code {run.code_sha[:12]}{dirty}"),
         *([passes] if passes else []),
-    )
+    ]
 
 
-def _fitting_table(console: Console, views: Sequence[StageView]) -> Table:
-    """The table with as many columns as can be shown whole."""
-    for count in range(len(_SPARE) + 1):
-        table = status_table(views, without=_SPARE[:count])
-        needed = console.measure(table, options=console.options.update_width(_WIDE)).maximum
-        if needed <= console.width:
-            break
-    return table
-
-
-def status_table(views: Sequence[StageView], *, without: Sequence[str] = ()) -> Table:
-    """One row a stage.
-
-    Args:
-        views: The stages.
-        without: Columns to leave out.
-    """
-    table = Table(box=None, pad_edge=False)
+def _columns(views: Sequence[StageView]) -> tuple[str, ...]:
     has_ranges = any(view.min_nodes < view.max_nodes for view in views)
-    columns = (*_LEFT, *([_OF_RANGES] if has_ranges else []), *_RIGHT)
-    shown = [name for name in columns if name not in without]
-    for name in shown:
-        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
-    for view in views:
-        cells = _cells(view)
-        table.add_row(*(cells[name] for name in shown))
-    return table
+    return (*_LEFT[:3], *([_OF_RANGES] if has_ranges else []), *_RIGHT)
 
 
-def _cells(view: StageView) -> dict[str, str]:
+def status_table(views: Sequence[StageView]) -> Table:
+    """One row a stage, with every column, however wide that is."""
+    rows = [_cells(view, bars=False) for view in views]
+    return fitting_table(Console(width=80), _columns(views), rows, left=_LEFT)[0]
+
+
+def _foreseen_line(
+    foreseen: RunForecast | None, views: Sequence[StageView], *, now: float, bases: bool
+) -> str:
+    """When the run will be done and by what; what became of its time so far; maybe nothing."""
+    told = []
+    if foreseen is not None:
+        if foreseen.stopped:
+            told.append(f"goes on after launcher resume {' '.join(foreseen.stopped)}")
+        elif foreseen.eta_s is not None:
+            told.append(_eta_words(foreseen, views, now=now, bases=bases))
+    goodput = in_all(view.work for view in views).goodput
+    if goodput is not None:
+        told.append(f"goodput {share(goodput)}")
+    return "; ".join(told)
+
+
+def _eta_words(
+    foreseen: RunForecast, views: Sequence[StageView], *, now: float, bases: bool
+) -> str:
+    eta_s = foreseen.eta_s or 0.0
+    told = f"done in {duration(eta_s)} ({clock(now + eta_s, now=now)})"
+    if any(view.state not in (StageState.RUNNING, *DONE_STATES) for view in views):
+        told += " and what jobs wait in the queue"
+    if bases:
+        known = [f"{view.stage} by {view.eta_basis}" for view in views if view.eta_basis]
+        told += f", {', '.join(known)}"
+    if foreseen.without:
+        told += f"; without {', '.join(foreseen.without)}, of which nothing is known"
+    return told
+
+
+def _cells(view: StageView, *, bars: bool) -> dict[str, RenderableType]:
     """The cells of a stage by column, as rich's markup."""
-    colour = _COLOURS.get(view.state)
-    state = f"[{colour}]{view.state}[/]" if colour else str(view.state)
     has_job = view.state is not StageState.REUSED
+    has_run = view.attempts > 0
     return {
         "stage": escape(view.stage),
-        "state": state,
+        "state": tinted(str(view.state), OF_STAGE.get(view.state)),
         "Slurm id": escape(view.slurm_id or "-"),
         _OF_RANGES: nodes_in_words(view.nodes, view.min_nodes, view.max_nodes) if has_job else "-",
         "attempts": str(view.attempts) if has_job else "-",
+        _BAR: progress_cell(view, bars=bars),
         "step": steps(view),
-        "lost": str(view.steps_lost) if view.attempts else "-",
-        "wall-clock": duration(view.wall_clock_s) if view.attempts else "-",
+        "epoch": "-" if view.epoch is None else str(view.epoch + 1),
+        "loss": "-" if view.loss is None else f"{view.loss:.4g}",
+        "step time": step_time(view.step_s) if view.step_s else "-",
+        "lost": str(view.steps_lost) if has_run else "-",
+        "wall-clock": duration(view.wall_clock_s) if has_run else "-",
         "queued": duration(view.queued_s) if view.slurm_id else "-",
         "GPU-h": f"{view.gpu_hours:.2f}" if view.gpu_hours else "-",
+        "goodput": share(view.work.goodput),
         "checkpoint": _checkpoint(view),
         "ETA": duration(view.eta_s) if view.eta_s is not None else "-",
+        "by": escape(view.eta_basis or "-"),
     }
+
+
+def progress_cell(view: StageView, *, bars: bool) -> RenderableType:
+    """A bar with the share of its steps that a stage has done; without the bar in a pipe."""
+    total, done = view.total_steps, view.step or 0
+    if view.state in DONE_STATES:
+        total = done = 1
+    if not total:
+        return "-"
+    part = min(1.0, done / total)
+    percent = f"{int(100 * part)}%"
+    if not bars:
+        return percent
+    bar = ProgressBar(
+        total=1.0,
+        completed=part,
+        width=_BAR_WIDTH,
+        style=FAINT,
+        complete_style=OF_STAGE.get(view.state, MOVING),
+        finished_style=GOOD,
+    )
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=_BAR_WIDTH)
+    grid.add_column(width=4, justify="right")
+    grid.add_row(bar, percent)
+    return grid
 
 
 def steps(view: StageView) -> str:
@@ -141,46 +206,10 @@ def steps(view: StageView) -> str:
     return f"{view.step}/{view.total_steps}" if view.total_steps is not None else str(view.step)
 
 
-def duration(seconds: float) -> str:
-    """`12 s`, `3:05` or `1:02:03`, the last two with minutes and seconds."""
-    whole = round(seconds)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minute:02}:{second:02}"
-    return f"{minutes}:{second:02}" if minutes else f"{whole} s"
-
-
 def _checkpoint(view: StageView) -> str:
     if view.checkpoint is None:
         return "-"
     return f"{view.checkpoint.step} ({decimal(view.checkpoint.bytes)})"
-
-
-def status_json(views: Sequence[StageView]) -> list[dict[str, Any]]:
-    """One object a stage, as `--json` prints it."""
-    return [
-        {
-            "run": view.run,
-            "stage": view.stage,
-            "state": str(view.state),
-            "slurm_id": view.slurm_id,
-            "attempts": view.attempts,
-            "nodes": view.nodes,
-            "min_nodes": view.min_nodes,
-            "max_nodes": view.max_nodes,
-            "step": view.step,
-            "total_steps": view.total_steps,
-            "steps_lost": view.steps_lost,
-            "wall_clock_s": round(view.wall_clock_s, 3),
-            "queued_s": round(view.queued_s, 3),
-            "gpu_hours": round(view.gpu_hours, 6),
-            "checkpoint": vars(view.checkpoint) if view.checkpoint else None,
-            "cause": view.cause,
-            "eta_s": view.eta_s,
-        }
-        for view in views
-    ]
 
 
 def metrics_table(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:

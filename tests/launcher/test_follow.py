@@ -14,7 +14,8 @@ import pytest
 from db.states import RunState
 from jobs.contract.paths import RunFolder
 from launcher.cluster import LocalCluster
-from launcher.follow import Follower, is_done, only_driver
+from launcher.ends import is_done
+from launcher.follow import Follower, only_driver
 from launcher.pipeline import Pipeline
 from launcher.view import StageView
 from tests.launcher.pretend import Pretending

@@ -41,6 +41,14 @@ KEYS = [
     "checkpoint",
     "cause",
     "eta_s",
+    "eta_basis",
+    "work_left_s",
+    "epoch",
+    "loss",
+    "step_s",
+    "useful_s",
+    "lost_s",
+    "goodput",
 ]
 
 
@@ -104,6 +112,14 @@ def test_json_is_an_array_of_one_object_a_stage(
         "checkpoint": None,
         "cause": None,
         "eta_s": 80.0,
+        "eta_basis": "last steps",
+        "work_left_s": 80.0,
+        "epoch": None,
+        "loss": 0.5,
+        "step_s": 2.0,
+        "useful_s": 120.0,
+        "lost_s": 0.0,
+        "goodput": 0.0333,
     }
 
 
