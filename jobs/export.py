@@ -29,7 +29,10 @@ def export(run: RunFolder, stage: str, out: Path) -> None:
     """
     found = done_marker(run.stage(stage).checkpoints, digests=True)
     if found is None or found[1].weights is None:
-        raise FileNotFoundError(f"stage {stage} of {run.root} has no final weights")
+        raise FileNotFoundError(
+            f"stage {stage} of {run.root} has no final weights; look which stages are done: "
+            "launcher status"
+        )
     tensors = read_tensors(found[0] / found[1].weights, ("*",))
     halved = {name: value.to(torch.float16).contiguous() for name, value in tensors.items()}
     spec = StageSpec.read(run.stage(stage).spec)
@@ -58,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         export(RunFolder(args.run), args.stage, args.out)
-    except FileNotFoundError as error:
+    except OSError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0

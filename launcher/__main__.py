@@ -1,8 +1,6 @@
 """`python -m launcher`, and the console script."""
 
 import gc
-import io
-import os
 import signal
 import sys
 
@@ -16,6 +14,7 @@ def run() -> None:
     if is_heard:  # a Ctrl-C while modules are imported ends it at once, and silently
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from launcher.cli import main  # noqa: PLC0415 - see above
+    from launcher.show.streams import mend_streams  # noqa: PLC0415 - the same
 
     mend_streams()
     if is_heard:
@@ -24,16 +23,6 @@ def run() -> None:
     if is_heard:  # nothing is left to be interrupted but Python's own end
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
-
-
-def mend_streams() -> None:
-    """Opens the streams that whoever started us has closed, and lets each take every letter."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            mode = "r" if number == 0 else "w"
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

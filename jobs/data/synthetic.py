@@ -136,7 +136,7 @@ def encode(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; gives 0, or 2 where `OUT` holds something else."""
+    """The command line; 0, 1 where `OUT` cannot be written, or 2 where it holds something else."""
     parser = argparse.ArgumentParser(
         prog="python -m jobs.data.synthetic",
         description="Make a small set of moving-shape clips with captions and questions.",
@@ -151,6 +151,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DataError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        sys.stderr.write(f"error: {args.out}: cannot be written: {said}; give another folder\n")
+        return 1
     what = "made" if made else "was there already:"
     sys.stderr.write(f"{what} {args.train} + {args.test} clips in {args.out}\n")
     return 0

@@ -170,3 +170,12 @@ def test_set_of_an_older_version_is_made_again(tmp_path):
 
     assert make_set(tmp_path, train=2, test=1, seed=0) is True
     assert make_set(tmp_path, train=2, test=1, seed=0) is False
+
+
+def test_folder_that_cannot_be_made_is_told_with_what_to_do(capsys):
+    code = main(["/dev/null/clips"])
+
+    assert (code, capsys.readouterr().err) == (
+        1,
+        "error: /dev/null/clips: cannot be written: Not a directory; give another folder\n",
+    )

@@ -1,0 +1,15 @@
+"""The process's own streams, before anything is shown."""
+
+import io
+import os
+import sys
+
+
+def mend_streams() -> None:
+    """Opens the streams that whoever started us has closed, and lets stdout take every letter."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
