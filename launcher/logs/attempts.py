@@ -77,6 +77,8 @@ def why_no_log(stage: StageRun) -> str:
     if job is None or job.slurm_id is None:
         return (job.error if job else None) or stage.why or f"it is {stage.state}, without a job"
     last = stage.attempts[-1] if stage.attempts else None
+    if last is not None and last.first_step is not None:
+        return f"what job {last.slurm_id} wrote is not in the run folder any more"
     if last is not None and last.ended_at is not None:
         return f"job {last.slurm_id} ended before its ranks began ({last.cause or last.state})"
     if last is not None and last.started_at is not None:
