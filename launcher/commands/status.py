@@ -183,7 +183,7 @@ def _lines(seen: Sequence[Looked]) -> list[RunLine]:
 def _show_data(screen: Screen, seen: Sequence[Looked], args: argparse.Namespace) -> None:
     if args.all:
         rows = runs_json(_lines(seen))
-        columns = RUN_COLUMNS
+        columns: Sequence[str] = RUN_COLUMNS
     else:
         views = [view for each in seen for view in each.views]
         rows = status_json(views) if args.json else status_rows(views)

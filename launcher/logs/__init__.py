@@ -1,1 +1,1 @@
-"""The logs of a stage's ranks across its attempts: where they lie, their ends, what failed first."""
+"""The logs of a stage's ranks across its attempts: where they lie, their ends, the first fault."""

@@ -18,8 +18,9 @@ def redrawing(screen: Screen) -> Iterator[Redraw]:
     if not screen.out.is_terminal or screen.out.is_dumb_terminal:
         yield _Anew(screen).draw
         return
-    options = {"redirect_stdout": False, "redirect_stderr": False}
-    with Live(console=screen.out, auto_refresh=False, **options) as live:
+    with Live(
+        console=screen.out, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+    ) as live:
         yield lambda parts, _: live.update(Group(*parts), refresh=True)
 
 
