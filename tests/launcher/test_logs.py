@@ -18,6 +18,7 @@ from launcher.logs.follow import Following, Line, Turn
 from launcher.logs.tail import Tail, last_lines
 from launcher.reconcile.refresh import read_run, refresh_run
 from launcher.submit import NewRun
+from tests.launcher.cluster.programs import only_programs
 from tests.launcher.paper import Paper
 from tests.launcher.worlds import make_pipeline, open_ledger, submit_run
 
@@ -33,10 +34,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[NewRun, Pape
     """A run of which nothing has begun; Slurm is on paper."""
     monkeypatch.delenv("LAUNCHER_LEDGER", raising=False)
     monkeypatch.setenv("LAUNCHER_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("PATH", str(tmp_path))
     pipeline = make_pipeline(tmp_path)
     paper, ledger = Paper(), open_ledger(pipeline)
-    return submit_run(pipeline, paper, 1000.0), paper, ledger
+    new = submit_run(pipeline, paper, 1000.0)
+    only_programs(monkeypatch, tmp_path / "bin")  # no Slurm answers the command
+    return new, paper, ledger
 
 
 def write(folder: StageFolder, key: AttemptKey, rank: int, text: str) -> Path:

@@ -17,6 +17,7 @@ from jobs.contract.paths import AttemptKey
 from launcher.cli import main
 from launcher.cluster.base import JobRow, job_name
 from launcher.reconcile.refresh import refresh_run
+from launcher.show.palette import BAD
 from launcher.show.status import passes_line
 from launcher.submit import NewRun
 from tests.launcher.cluster.programs import only_programs, put_program
@@ -140,7 +141,8 @@ def test_table_has_a_line_a_stage(run: NewRun, capsys: pytest.CaptureFixture[str
         ["middle", "waiting"],
         ["third", "waiting"],
     ]
-    assert lines[2][2:] == ["101", "1", "60/100", "0", "1:00:00", "1:30", "8.00", "-", "1:20"]
+    columns = ["101", "1", "60%", "60/100", "-", "0.5", "2.00", "s", "0", "1:00:00", "1:30", "8.00"]
+    assert lines[2][2:] == [*columns, "3%", "-", "1:20", "last", "steps"]
     assert ["run", run.id] in [line[:2] for line in lines[5:]]
 
 
@@ -153,14 +155,7 @@ def test_narrow_terminal_leaves_columns_out_and_cuts_no_word(
     _, out, _ = status(capsys, "--no-refresh")
 
     assert out.splitlines()[0].split() == [
-        "stage",
-        "state",
-        "Slurm",
-        "id",
-        "step",
-        "wall-clock",
-        "checkpoint",
-        "ETA",
+        *("stage", "state", "Slurm", "id", "progress", "step", "loss", "step", "time", "ETA")
     ]
     assert "…" not in out
 
@@ -267,9 +262,9 @@ def test_status_answers_soon() -> None:
 @pytest.mark.parametrize(
     ("last", "line"),
     [
-        (None, "[red]no pass yet: launcher cron install lets cron do them[/]"),
+        (None, f"[{BAD}]no pass yet: launcher cron install lets cron do them[/]"),
         (1900.0, "last good pass 1:40 ago"),
-        (1000.0, "[red]last good pass 16:40 ago; see launcher cron show[/]"),
+        (1000.0, f"[{BAD}]last good pass 16:40 ago; see launcher cron show[/]"),
     ],
 )
 def test_late_pass_is_red(last: float | None, line: str) -> None:
