@@ -201,6 +201,7 @@ class Attempt(Base, kw_only=True):
     host: Mapped[str | None] = mapped_column(default=None)  # of the rank that failed first
     loss: Mapped[float | None] = mapped_column(default=None)
     step_s: Mapped[float | None] = mapped_column(default=None)  # seconds one step takes
+    work_s: Mapped[float | None] = mapped_column(default=None)  # of its steps, without their data
 
 
 class Checkpoint(Base, kw_only=True):

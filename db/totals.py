@@ -71,6 +71,7 @@ class AttemptTotals:
     num_nodes: int | None
     loss: float | None
     step_s: float | None
+    work_s: float | None
 
 
 @dataclass(frozen=True)

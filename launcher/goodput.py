@@ -1,14 +1,45 @@
 """How much of the allocated time became steps that survived. Pure; from the ledger's columns.
 
-Goodput is surviving steps times the seconds of a step, by the seconds that jobs held their nodes.
-A step's seconds hold its wait for data. What is missing to 1 is starting up, saving, steps made
-again, and the end of an attempt.
+Goodput is the seconds of surviving steps, without their wait for data, by the seconds that jobs
+held their nodes: what `launcher report` calls productive. What is missing to 1 is starting up,
+saving, steps made again, waiting for data, and the end of an attempt.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from db.schema import Attempt
+
+class Told(Protocol):
+    """What the ledger knows of an attempt, in columns of these names."""
+
+    @property
+    def first_step(self) -> int | None:
+        """The step it went on from."""
+
+    @property
+    def last_step(self) -> int | None:
+        """The last one it made."""
+
+    @property
+    def steps_gained(self) -> int | None:
+        """How many of them a checkpoint holds; None while it goes on."""
+
+    @property
+    def steps_lost(self) -> int | None:
+        """How many must be made again."""
+
+    @property
+    def ended_at(self) -> float | None:
+        """When it ended, Unix seconds."""
+
+    @property
+    def wall_clock_s(self) -> float | None:
+        """Seconds that it held its nodes."""
+
+    @property
+    def work_s(self) -> float | None:
+        """Seconds of all its steps, without their wait for data."""
 
 
 @dataclass(frozen=True)
@@ -38,30 +69,29 @@ class Work:
         )
 
 
-def work_of(attempts: Sequence[Attempt]) -> Work:
-    """The work of the attempts of one stage run, oldest first; nothing where no step is told."""
-    told = [attempt.step_s for attempt in attempts if attempt.step_s]
-    if not told:
+def work_of(attempts: Sequence[Told]) -> Work:
+    """The work of the attempts of one stage run; nothing where no step is told."""
+    if all(attempt.work_s is None for attempt in attempts):
         return Work()
-    work, step_s = Work(), told[0]
-    for attempt in attempts:
-        step_s = attempt.step_s or step_s  # one that ended too early to tell was like the last
-        held_s = attempt.wall_clock_s or 0.0
-        useful_s = min(held_s, _surviving(attempt) * step_s)
-        lost_s = min(held_s - useful_s, (attempt.steps_lost or 0) * step_s)
-        work += Work(held_s, useful_s, lost_s)
-    return work
+    return in_all(_of_one(attempt) for attempt in attempts)
 
 
 def in_all(works: Iterable[Work]) -> Work:
-    """The work of several stage runs."""
+    """The work of several attempts or stage runs."""
     return sum(works, Work())
 
 
-def _surviving(attempt: Attempt) -> int:
+def _of_one(attempt: Told) -> Work:
+    """An attempt that came to no step has only been started."""
+    held_s = attempt.wall_clock_s or 0.0
+    made = (attempt.last_step or 0) - (attempt.first_step or 0)
+    each_s = (attempt.work_s or 0.0) / made if made > 0 else 0.0
+    useful_s = min(held_s, _surviving(attempt, made) * each_s)
+    return Work(held_s, useful_s, min(held_s - useful_s, (attempt.steps_lost or 0) * each_s))
+
+
+def _surviving(attempt: Told, made: int) -> int:
     """Steps that need not be made again, as far as is known: those of a running attempt count."""
     if attempt.steps_gained is not None:
         return max(0, attempt.steps_gained)
-    if attempt.ended_at is not None or attempt.first_step is None or attempt.last_step is None:
-        return 0
-    return max(0, attempt.last_step - attempt.first_step)
+    return max(0, made) if attempt.ended_at is None else 0

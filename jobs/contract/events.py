@@ -47,6 +47,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.contract.work import Work
+
 _MOST_WAITING = 10_000
 
 
@@ -131,6 +133,7 @@ class AttemptStory:
         epoch: Of the last step told.
         loss: Of the last step told.
         step_s: Seconds of a step, by the last one told.
+        work_s: Seconds of all steps, without their wait for data.
         start_s: Seconds from the beginning of the process to the end of its first step.
         saved_step: Step of its newest checkpoint.
         save_s: Seconds that one took.
@@ -160,6 +163,7 @@ class AttemptStory:
     epoch: int | None = None
     loss: float | None = None
     step_s: float | None = None
+    work_s: float | None = None
     start_s: float | None = None
     saved_step: int | None = None
     save_s: float | None = None
@@ -185,8 +189,10 @@ def read_story(path: Path) -> AttemptStory:
     told: dict[str, Any] = {}
     metrics: list[dict[str, Any]] = []
     own_end: Event | None = None
+    work = Work()
     for event in read_events(path):
         told["last_at"] = event.at
+        work.hear(event.at, event.kind, event.fields)
         if event.kind == "metric":
             metrics.append(event.fields)
         if event.kind == "exit":
@@ -194,7 +200,7 @@ def read_story(path: Path) -> AttemptStory:
         told |= _TELLERS.get(event.kind, _nothing)(event)
     if told.get("outcome") in (None, "failed"):
         told |= _first_fault(path, own_end)
-    return AttemptStory(**told, metrics=tuple(metrics))
+    return AttemptStory(**told, work_s=work.seconds, metrics=tuple(metrics))
 
 
 def _first_fault(path: Path, own_end: Event | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from db.queries import events_of, run_by_id, stages_of
 from db.schema import Event
 from db.states import RunState
 from launcher.commands.arguments import add_run_arguments, whole_number
+from launcher.errors import UsageError
 from launcher.runs import check_stages, find_run, open_ledger
 from launcher.show.comma import csv_text
 from launcher.show.console import Screen, open_screen

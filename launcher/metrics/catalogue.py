@@ -131,7 +131,7 @@ METRICS: Final = (
         "launcher_stage_goodput_ratio",
         "gauge",
         _STAGE,
-        "Share of the allocated GPU time that went into steps which survived, 0 to 1.",
+        "Share of the allocated time that went into steps which survived, 0 to 1.",
     ),
     Metric("launcher_stage_queue_seconds", "gauge", _STAGE, "Time spent waiting for allocations."),
     Metric(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from db.endings import is_failure
 from db.states import RunState, StageState
 from db.totals import AttemptTotals, CheckpointTotals, RunTotals, StageTotals
+from launcher.goodput import work_of
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _of_work(stage: StageTotals, attempts: Sequence[AttemptTotals]) -> dict[str,
         "launcher_stage_attempts_total": sum(each.started_at is not None for each in attempts),
         "launcher_stage_lost_steps_total": sum(each.steps_lost or 0 for each in attempts),
         "launcher_stage_allocated_gpu_seconds": sum(each.gpu_s or 0.0 for each in attempts),
-        "launcher_stage_goodput_ratio": goodput(attempts),
+        "launcher_stage_goodput_ratio": work_of(attempts).goodput,
         "launcher_stage_queue_seconds": sum(each.queued_s or 0.0 for each in attempts),
     }
 
@@ -159,25 +160,3 @@ def remaining_s(stage: StageTotals, last: AttemptTotals) -> float | None:
     if last.last_step is None or last.step_s is None:
         return None
     return max(0, stage.total_steps - last.last_step) * last.step_s
-
-
-def goodput(attempts: Sequence[AttemptTotals]) -> float | None:
-    """The share of the allocated GPU time that went into steps which survived, 0 to 1.
-
-    Of an ended attempt those that a checkpoint holds, at the speed of its last step; of one that
-    goes on all of them, so far. None before any GPU time was allocated.
-    """
-    allocated = sum(attempt.gpu_s or 0.0 for attempt in attempts)
-    if allocated <= 0.0:
-        return None
-    return min(1.0, max(0.0, sum(_productive_gpu_s(each) for each in attempts) / allocated))
-
-
-def _productive_gpu_s(attempt: AttemptTotals) -> float:
-    if not attempt.wall_clock_s or not attempt.gpu_s or attempt.step_s is None:
-        return 0.0
-    gained = attempt.steps_gained
-    if gained is None and attempt.ended_at is None and attempt.last_step is not None:
-        gained = attempt.last_step - (attempt.first_step or 0)
-    gpus = attempt.gpu_s / attempt.wall_clock_s
-    return min((gained or 0) * attempt.step_s, attempt.wall_clock_s) * gpus

@@ -184,6 +184,7 @@ def describe_attempt(
         host=story.host,
         loss=story.loss,
         step_s=story.step_s,
+        work_s=story.work_s,
     )
 
 
