@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `launcher history`."""
     parser.description = DESCRIPTION
     parser.add_argument("run", nargs="?", help="the run, or how its id begins (the newest)")
+    parser.add_argument("--run", dest="run_too", metavar="ID", help="the same as RUN")
     parser.add_argument("--stage", metavar="STAGE", help="only this stage")
     add_run_arguments(parser)
     form = parser.add_mutually_exclusive_group()
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Shows the attempts."""
     screen, ledger = open_screen(args), open_ledger(args.runs)
-    run_id = find_run(ledger, args.run).id
+    run_id = find_run(ledger, args.run or args.run_too).id
     stages = read_run(ledger, run_id).stages
     names = [row.stage for row in stages]
     if args.stage is not None and args.stage not in names:

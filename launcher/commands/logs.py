@@ -12,6 +12,7 @@ from launcher.errors import UsageError
 from launcher.logs.attempts import (
     Logged,
     batch_outputs,
+    has_ended,
     logged_attempts,
     newest_with_log,
     why_no_log,
@@ -124,7 +125,7 @@ def _tell_why(screen: Screen, stage: StageRun, chosen: Logged | None, count: int
     screen.warn(f"{what}: no log: {why_no_log(stage)}")
     outputs = batch_outputs(stage)
     show_outputs(screen, outputs, count)
-    if not outputs and stage.submissions:
+    if not outputs and stage.submissions and not has_ended(stage):
         folder = stage_folder(stage).submitit / stage.submissions[-1].token
         screen.say(f"what the batch script says will be in {folder}")
     return NO_LOG

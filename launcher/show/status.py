@@ -138,7 +138,7 @@ def _eta_words(
     eta_s = foreseen.eta_s or 0.0
     told = f"done in {duration(eta_s)} ({clock(now + eta_s, now=now)})"
     if any(view.state not in (StageState.RUNNING, *DONE_STATES) for view in views):
-        told += " and what jobs wait in the queue"
+        told += ", waits in the queue aside"
     if bases:
         known = [f"{view.stage} by {view.eta_basis}" for view in views if view.eta_basis]
         told += f", {', '.join(known)}"

@@ -155,7 +155,7 @@ def test_narrow_terminal_leaves_columns_out_and_cuts_no_word(
     _, out, _ = status(capsys, "--no-refresh")
 
     assert out.splitlines()[0].split() == [
-        *("stage", "state", "Slurm", "id", "progress", "step", "loss", "step", "time", "ETA")
+        *("stage", "state", "Slurm", "id", "progress", "step", "loss", "ETA")
     ]
     assert "…" not in out
 

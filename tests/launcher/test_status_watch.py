@@ -207,6 +207,8 @@ def test_status_without_colour_has_no_escapes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runs: list[NewRun]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("COLORTERM", raising=False)
     coloured = status(capsys, "--run", runs[1].id)
     monkeypatch.setenv("NO_COLOR", "1")
     plain = status(capsys, "--run", runs[1].id)
