@@ -62,7 +62,7 @@ class SlurmCluster:
         executor.save_task(request.task)
         try:
             # submitit prints sbatch's words as well; they are in the error.
-            with changed(_without_job()), redirect_stderr(StringIO()):
+            with changed(without_job()), redirect_stderr(StringIO()):
                 job = executor.submit(request.task)
         except (FailedJobError, FailedSubmissionError) as error:
             raise _submit_error(request, error) from error
@@ -222,7 +222,12 @@ def _bare(program: str, line: str) -> str:
     return line
 
 
-def _without_job() -> dict[str, str | None]:
+def ask(command: list[str], *, timeout_s: float = 15) -> str | NoAnswer:
+    """What one of Slurm's programs prints."""
+    return _run(command, timeout_s)
+
+
+def without_job() -> dict[str, str | None]:
     """Keeps a launcher that itself runs in a job from passing on what that job was given."""
     leaking = [name for name in os.environ if name.startswith(_LEAKING) and name != "SLURM_CONF"]
     return dict.fromkeys(leaking)
