@@ -26,7 +26,7 @@ from launcher.doctor.storage import room, sharing
 from launcher.doctor.surroundings import Python, names, surroundings, variables
 from launcher.findings import placed
 from launcher.grace import Notices, judge, timings_of
-from launcher.identity import user_name
+from launcher.identity import group_names, user_name
 from launcher.pipeline import ClusterSettings, Pipeline, Stage
 
 _NAMES_S = 5.0
@@ -73,8 +73,9 @@ def of_stages(pipeline: Pipeline, site: Site) -> list[Finding]:
         groups.setdefault(request_of(stage.cluster), []).append(stage)
     found: list[Finding] = []
     count = sum(map(len, groups.values()))
+    mine = group_names()
     for request, stages in groups.items():
-        told = [*fits(request, site), *rights(request, site, user_name(), jobs=count)]
+        told = [*fits(request, site, mine), *rights(request, site, user_name(), jobs=count)]
         found += [_of(stages, finding) for finding in told]
     trained = [stage for stage in jobs(pipeline) if stage.train is not None]
     timings, starts = timings_of(pipeline, trained), facts.start_times(pipeline)

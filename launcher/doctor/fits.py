@@ -11,11 +11,17 @@ from launcher.doctor.request import Request
 from launcher.doctor.site import Partition, Site
 
 
-def fits(request: Request, site: Site) -> list[Finding]:
-    """What is found in the partitions that a request names; with several, one must fit."""
+def fits(request: Request, site: Site, groups: frozenset[str] | None = None) -> list[Finding]:
+    """What is found in the partitions that a request names; with several, one must fit.
+
+    Args:
+        request: The request.
+        site: The site.
+        groups: Unix groups of the user; None: they are not looked at, as for root.
+    """
     if isinstance(site.partitions, NoAnswer):
         return [_unknown(site.partitions)]
-    found = [list(_in_partition(request, site, name)) for name in request.partitions]
+    found = [list(_in_partition(request, site, name, groups)) for name in request.partitions]
     bad = [any(finding.level is Level.ERROR for finding in each) for each in found]
     if not all(bad):
         found = [[_softened(finding) for finding in each] for each in found]
@@ -39,7 +45,9 @@ def _unknown(silence: NoAnswer) -> Finding:
     )
 
 
-def _in_partition(request: Request, site: Site, name: str | None) -> Iterator[Finding]:
+def _in_partition(
+    request: Request, site: Site, name: str | None, groups: frozenset[str] | None
+) -> Iterator[Finding]:
     partition = site.partition(name)
     if partition is None:
         yield _no_partition(site, name)
@@ -47,7 +55,7 @@ def _in_partition(request: Request, site: Site, name: str | None) -> Iterator[Fi
     problems = [
         *_size(request, partition),
         *_time(request, site, partition),
-        *_doors(request, partition),
+        *_doors(request, partition, groups),
         *nodes_fit(request, site, partition),
     ]
     yield from problems
@@ -130,7 +138,9 @@ def _time(request: Request, site: Site, partition: Partition) -> Iterator[Findin
     yield found
 
 
-def _doors(request: Request, partition: Partition) -> Iterator[Finding]:
+def _doors(
+    request: Request, partition: Partition, groups: frozenset[str] | None
+) -> Iterator[Finding]:
     """Who may come in, and whether it is open."""
     name = partition.name
     if partition.needs_reservation and request.reservation is None:
@@ -139,6 +149,17 @@ def _doors(request: Request, partition: Partition) -> Iterator[Finding]:
             "reservation-needed",
             f"partition {name} takes only jobs that name a reservation",
             "name yours in cluster.reservation",
+        )
+    allowed = partition.allow_groups
+    if groups is not None and allowed is not None and not allowed & groups:
+        yield Finding(
+            level=Level.WARNING,
+            id="groups",
+            where="cluster.partition",
+            what=f"partition {name} is for groups {', '.join(sorted(allowed))}, of which you are "
+            "in none here",
+            why="Slurm refuses the job where slurmctld's machine sees it so, too",
+            next="ask the site to add you, or name another partition",
         )
     if partition.state != "UP":
         yield Finding(

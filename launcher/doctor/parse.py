@@ -46,7 +46,6 @@ def _partition(fields: Mapping[str, str]) -> Partition:
         allow_qos=_allowed(fields.get("AllowQos", "ALL")),
         deny_qos=_words(fields.get("DenyQos", "")),
         allow_groups=_allowed(fields.get("AllowGroups", "ALL")),
-        root_only=fields.get("RootOnly") == "YES",
         needs_reservation=fields.get("ReqResv") == "YES",
         preempt_mode=fields.get("PreemptMode", ""),
         grace_s=_count(fields.get("GraceTime", "")),

@@ -65,9 +65,9 @@ def probed(
 
 def _folder(seen: Seen, at: str) -> Iterator[Finding]:
     if seen.sees and seen.writes:
-        yield Finding(
-            level=Level.OK, id="probe", where=at, what="sees the folder of runs and writes there"
-        )
+        gpus = f"; sees {seen.gpus} GPUs (by {seen.gpus_by})" if seen.gpus_by else ""
+        what = f"sees the folder of runs and writes there{gpus}"
+        yield Finding(level=Level.OK, id="probe", where=at, what=what)
         return
     act = "cannot write into" if seen.sees else "does not see"
     yield _warning(

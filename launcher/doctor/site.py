@@ -25,7 +25,6 @@ class Partition:
         allow_qos: QOS that may use it.
         deny_qos: QOS that may not.
         allow_groups: Unix groups that may use it.
-        root_only: Only root may.
         needs_reservation: A job must name a reservation.
         preempt_mode: What happens to its jobs when others want their nodes.
         grace_s: Seconds from SIGTERM until a preempted job is ended.
@@ -45,7 +44,6 @@ class Partition:
     allow_qos: frozenset[str] | None = None
     deny_qos: frozenset[str] = frozenset()
     allow_groups: frozenset[str] | None = None
-    root_only: bool = False
     needs_reservation: bool = False
     preempt_mode: str = ""
     grace_s: float | None = None

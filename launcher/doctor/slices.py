@@ -20,17 +20,6 @@ def slices(stage: Stage, timing: Timing, start_s: float | None) -> Iterator[Find
         return
     limit_s, lead_s = stage.cluster.time_limit_s, stage.cluster.signal_lead_s
     where = f"stages.{stage.name}.cluster.time_limit"
-    if lead_s >= limit_s:
-        yield Finding(
-            level=Level.WARNING,
-            id="lead-too-long",
-            where=where,
-            what=f"signal_lead {format_duration(lead_s)} is not shorter than the time limit "
-            f"{format_duration(limit_s)}",
-            why="it is told to stop as soon as it starts",
-            next="raise cluster.time_limit, or lower cluster.signal_lead",
-        )
-        return
     if start_s is None or timing.step_s is None or timing.save_s is None:
         yield Finding(
             level=Level.UNKNOWN,
