@@ -132,12 +132,13 @@ def _limits(request: Request, sources: _Sources, jobs: int) -> Iterator[Finding]
     if wall_s is not None and request.time_s > wall_s:
         asked, most = format_duration(request.time_s), format_duration(wall_s)
         what = f"{asked} are asked for, {who} allows a job {most}"
-        why = f"{FOR_EVER} (QOSMaxWallDurationPerJobLimit, AssocMaxWallDurationPerJobLimit)"
+        reason = "QOS" if who.startswith("QOS") else "Assoc"
+        why = f"{FOR_EVER} ({reason}MaxWallDurationPerJobLimit)"
         yield _error("time_limit", "wall-limit", what, "lower it", why=why)
     for kind, key, count in _wanted(request):
         told = _beyond(kind, count, sources)
         if told:
-            why = f"{FOR_EVER} (QOSMax..., AssocMax..., AssocGrp...)"
+            why = f"{FOR_EVER} (QOSMax..., AssocMax... or AssocGrp...)"
             next_ = "ask for less, or name another QOS or account"
             yield _error(key, "tres-limit", told, next_, why=why)
     for who, limits in sources.in_order():

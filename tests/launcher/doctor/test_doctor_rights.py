@@ -8,7 +8,7 @@ from launcher.cluster.base import NoAnswer
 from launcher.doctor.finding import Level
 from launcher.doctor.rights import rights
 from launcher.doctor.site import Association, Limits, Qos
-from tests.launcher.doctor.sites import REQUEST, strict, the_cluster, with_default
+from tests.launcher.doctor.sites import REQUEST, strict, the_cluster, with_default, with_settings
 
 
 def told(request, site, jobs=3) -> list[str]:
@@ -107,10 +107,9 @@ def test_limit_of_the_partitions_qos_goes_first_unless_the_jobs_says_otherwise()
 
 
 def test_limits_are_not_looked_at_where_only_accounts_are_held_to():
-    site = strict(Limits(wall_s=60))
-    settings = {**site.settings, "AccountingStorageEnforce": "associations"}
+    site = with_settings(strict(Limits(wall_s=60)), AccountingStorageEnforce="associations")
 
-    assert told(REQUEST, replace(site, settings=settings)) == []
+    assert told(REQUEST, site) == []
 
 
 @pytest.mark.parametrize("part", ["associations", "qos"])
