@@ -94,8 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if args.probe and site is None:
         raise UsageError("--probe: there is no Slurm here; run the doctor on a login node")
     sections = full(pipeline, runs, site)
-    silent = site is not None and isinstance(site.settings, NoAnswer)
-    if args.probe and site is not None and not silent:
+    if args.probe and site is not None and not site.is_silent:
         from launcher.doctor.examine import look_from_nodes  # noqa: PLC0415
 
         screen.say("a job of one task goes to each partition")
@@ -104,6 +103,6 @@ def run(args: argparse.Namespace) -> int:
         screen.json(doctor_json(sections))
     else:
         show_doctor(screen, sections)
-    if silent and site is not None and isinstance(site.settings, NoAnswer):
+    if site is not None and isinstance(site.settings, NoAnswer):
         raise ClusterError(f"{site.settings.what}; the rest was looked at all the same")
     return _ERRORS if has_errors(sections) else 0

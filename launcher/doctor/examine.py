@@ -53,14 +53,14 @@ def jobs(pipeline: Pipeline) -> list[Stage]:
 def quick(pipeline: Pipeline) -> list[Finding]:
     """What a submit to Slurm tells: no job, no other Python, five questions at most."""
     site = ask.ask_site()
-    disk = facts.look_at_disk(pipeline.runs, on_slurm=True, with_quota=False)
+    disk = facts.look_at_disk(pipeline.runs, site, with_quota=False)
     around = replace(facts.look_around(None), unset=facts.look_at_variables(pipeline)[0])
     found = [
         *of_stages(pipeline, site),
         sharing(disk),
         *room(disk, pipeline, facts.checkpoint_sizes(pipeline)),
         *variables(around),
-        *_passes(pipeline.runs),
+        *([] if site.is_silent else _passes(pipeline.runs)),  # scrontab would ask it, too
     ]
     kept = [each for each in found if each.id not in ("slice-unknown", "room-unknown")]
     return _placed(pipeline, kept)
@@ -141,7 +141,7 @@ def full(pipeline: Pipeline | None, runs: Path, site: Site | None) -> list[Secti
         sections.append(Section("pipeline", tuple(_placed(pipeline, found))))
     if site is not None:
         sections.append(Section("names", tuple(_names(pipeline, site))))
-    disk = facts.look_at_disk(runs, on_slurm=site is not None, with_quota=True)
+    disk = facts.look_at_disk(runs, site, with_quota=True)
     sizes = facts.checkpoint_sizes(pipeline) if pipeline else {}
     stored = [*([sharing(disk)] if site is not None else []), *room(disk, pipeline, sizes)]
     sections.append(Section("runs folder", tuple(stored)))

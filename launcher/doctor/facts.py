@@ -21,6 +21,7 @@ from db.journal import file_system, read_mounts
 from db.ledger import Ledger
 from db.sizes import Size, sizes_of
 from launcher.doctor import ask, on_node
+from launcher.doctor.site import Site
 from launcher.doctor.storage import Disk, is_shared
 from launcher.doctor.surroundings import Around, Python
 from launcher.notify import load_environment
@@ -33,8 +34,14 @@ _PYTHON_S: Final = 30
 _QUOTA_S: Final = 3
 
 
-def look_at_disk(runs: Path, *, on_slurm: bool, with_quota: bool) -> Disk:
-    """The folder of runs, or the nearest above it that exists."""
+def look_at_disk(runs: Path, site: Site | None, *, with_quota: bool) -> Disk:
+    """The folder of runs, or the nearest above it that exists.
+
+    Args:
+        runs: The folder.
+        site: Slurm's answers; None: jobs run on this machine.
+        with_quota: `quota` is asked, which may take a while on a network file system.
+    """
     folder = runs.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -52,8 +59,10 @@ def look_at_disk(runs: Path, *, on_slurm: bool, with_quota: bool) -> Disk:
         quota=_quota() if with_quota else (),
         nodes_are_here=True,
     )
-    if not on_slurm or is_shared(disk):
+    if site is None or is_shared(disk):
         return disk
+    if site.is_silent:
+        return replace(disk, nodes_are_here=None)
     here = {socket.gethostname(), socket.gethostname().partition(".")[0], "localhost"}
     hosts = ask.node_hosts()
     return replace(disk, nodes_are_here=hosts <= here if hosts else None)

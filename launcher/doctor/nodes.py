@@ -85,7 +85,7 @@ class _Amount:
 def _amounts(request: Request) -> tuple[_Amount, ...]:
     return (
         _Amount("gpus_per_node", "gpus-too-many", request.gpus, "GPUs", lambda g: g.gpus),
-        _Amount("cpus_per_task", "cpus-too-many", request.cpus, "CPU cores", lambda g: g.cpus),
+        _Amount(request.cpus_key, "cpus-too-many", request.cpus, "CPU cores", lambda g: g.cpus),
         _Amount("mem", "memory-too-much", request.mem_mb or 0, "MB", lambda g: g.mem_mb),
     )
 

@@ -25,6 +25,7 @@ class Request:
         max_nodes: The most.
         gpus: Of each node.
         cpus: Of each node.
+        cpus_key: The key of `cluster` that asks for them.
         mem_mb: Of each node; None: Slurm's default.
         time_s: Time limit.
         unread: Options of sbatch that say otherwise, in a way that is not read here.
@@ -42,6 +43,7 @@ class Request:
     mem_mb: int | None
     time_s: int
     unread: tuple[str, ...] = ()
+    cpus_key: str = "cpus_per_task"
 
     @property
     def size(self) -> str:
@@ -59,6 +61,7 @@ def request_of(settings: ClusterSettings) -> Request:
         value = theirs.get(name, ours)
         return value if isinstance(value, str) and value else None
 
+    by_gpu = settings.cpus_per_task is None and settings.cpus_per_gpu is not None
     partition = chosen("partition", settings.partition)
     return Request(
         partitions=tuple(partition.split(",")) if partition else (None,),
@@ -73,4 +76,5 @@ def request_of(settings: ClusterSettings) -> Request:
         mem_mb=math.ceil(settings.mem_gb * 1024) if settings.mem_gb else None,
         time_s=math.ceil(settings.time_limit_s / 60) * 60,
         unread=tuple(sorted(_SIZES & theirs.keys())),
+        cpus_key="cpus_per_gpu" if by_gpu else "cpus_per_task",
     )

@@ -154,7 +154,7 @@ def _wanted(request: Request) -> tuple[tuple[str, str, int], ...]:
     return (
         ("node", "nodes", nodes),
         ("gres/gpu", "gpus_per_node", nodes * request.gpus),
-        ("cpu", "cpus_per_task", nodes * request.cpus),
+        ("cpu", request.cpus_key, nodes * request.cpus),
     )
 
 

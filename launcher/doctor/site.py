@@ -157,6 +157,11 @@ class Site:
         return "" if value in ("(null)", "N/A") else value
 
     @property
+    def is_silent(self) -> bool:
+        """No answer from slurmctld: more questions would only take their time."""
+        return isinstance(self.settings, NoAnswer)
+
+    @property
     def enforces(self) -> frozenset[str]:
         """What accounting is held to: `associations`, `limits`, `qos`, ..."""
         words = self.setting("AccountingStorageEnforce").lower().split(",")

@@ -135,3 +135,12 @@ def test_partition_of_other_groups_is_a_warning_as_slurmctld_may_know_better():
     assert told(fits(REQUEST, site, frozenset(("guests",)))) == [("warning", "groups")]
     assert told(fits(REQUEST, site, frozenset(("lab",)))) == [("ok", "fits")]
     assert told(fits(REQUEST, site, None)) == [("ok", "fits")]
+
+
+def test_too_many_cores_name_the_key_that_asked_for_them():
+    by_gpu = ClusterSettings(time_limit_s=60, gpus_per_node=8, cpus_per_gpu=14)
+    by_task = ClusterSettings(time_limit_s=60, cpus_per_task=65)
+
+    found = [fits(request_of(each), the_cluster())[0].where for each in (by_gpu, by_task)]
+
+    assert found == ["cluster.cpus_per_gpu", "cluster.cpus_per_task"]
