@@ -7,6 +7,9 @@ from sqlalchemy.orm import Session
 
 from db.schema import Checkpoint, Run, StageRun
 
+_RUNS = 20
+"""The newest ones are looked at."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -25,6 +28,7 @@ class Size:
 
 def sizes_of(session: Session, pipeline: str) -> dict[str, Size]:
     """By stage, for the stages of a pipeline of this name that have saved."""
+    newest = select(Run.id).where(Run.name == pipeline).order_by(Run.created_at.desc()).limit(_RUNS)
     query = (
         select(
             StageRun.stage,
@@ -34,8 +38,8 @@ def sizes_of(session: Session, pipeline: str) -> dict[str, Size]:
         )
         .join(Checkpoint, Checkpoint.stage_run_id == StageRun.id)
         .join(Run, Run.id == StageRun.run_id)
-        .where(Run.name == pipeline)
+        .where(Run.id.in_(newest))
         .group_by(StageRun.id, StageRun.stage)
-        .order_by(StageRun.id)
+        .order_by(Run.created_at)
     )
     return {name: Size(size, files, steps) for name, size, files, steps in session.execute(query)}
