@@ -146,7 +146,8 @@ def full(pipeline: Pipeline | None, runs: Path, site: Site | None) -> list[Secti
     stored = [*([sharing(disk)] if site is not None else []), *room(disk, pipeline, sizes)]
     sections.append(Section("runs folder", tuple(stored)))
     sections.append(Section("ledger", tuple(ledger(look_at(ledger_url(runs))))))
-    sections.append(Section("passes", tuple(_passes(runs))))
+    if site is not None:  # runs of this machine are seen through by `submit` itself
+        sections.append(Section("passes", tuple(_passes(runs))))
     sections.append(Section("environment", tuple(surroundings(around))))
     return sections
 

@@ -193,11 +193,6 @@ def resolve(names: Iterable[str], *, wait_s: float) -> Mapping[str, bool | None]
     return dict(found)
 
 
-def has_slurm() -> bool:
-    """Whether Slurm's programs are here, so that it should answer."""
-    return shutil.which("sbatch") is not None
-
-
 def own_python() -> str:
     """The Python that runs stages which name none, for a shell."""
     return shlex.quote(sys.executable)
