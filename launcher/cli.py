@@ -25,6 +25,7 @@ from launcher.manual import EXIT_CODES, Formatter, closing, exit_codes, overview
 COMMANDS: Final = {
     "plan": "show the stages in order with their sizes, time and GPU-hours",
     "data": "check a corpus before a job is paid for",
+    "doctor": "what may keep a run from running, and what to do about it",
     "submit": "start a run: freeze pipeline and code, hand in the jobs",
     "status": "show where the stages of a run stand",
     "why": "why a stage stands where it does, and what happens next",

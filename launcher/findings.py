@@ -14,10 +14,10 @@ def findings(pipeline: Pipeline) -> tuple[dict[str, CheckpointFile], list[str]]:
     }
     keys = tuple(f"stages.{name}.reuse" for name in gone)  # said once, by missing_inputs
     found = missing + [line for line in wrong if not keys or not line.startswith(keys)]
-    return reused, [_placed(pipeline, line) for line in found]
+    return reused, [placed(pipeline, line) for line in found]
 
 
-def _placed(pipeline: Pipeline, finding: str) -> str:
+def placed(pipeline: Pipeline, finding: str) -> str:
     """A finding about a stage with the place in the file that defines that stage."""
     for stage in pipeline.stages:
         if stage.line and finding.startswith(f"stages.{stage.name}."):

@@ -4,8 +4,8 @@ A stop comes in the middle of a step, and of a save: the step is finished, the s
 saved once more and the job puts itself back into the queue.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import ceil
 
 from db.engine import ledger_url
@@ -15,6 +15,7 @@ from db.timings import Timing, timing_of
 from jobs.contract.units import format_duration
 from launcher.cluster.base import Cluster, NoAnswer
 from launcher.cluster.notice import Notice
+from launcher.doctor.finding import Finding, Level
 from launcher.pipeline import Pipeline, Stage
 
 REQUEUE_S = 5.0
@@ -35,20 +36,7 @@ class Notices:
     timings: Mapping[str, Timing]
 
 
-@dataclass(frozen=True)
-class Preflight:
-    """Lines for people.
-
-    Attributes:
-        warnings: What will cost work.
-        unknown: What cannot be told yet.
-    """
-
-    warnings: tuple[str, ...]
-    unknown: tuple[str, ...]
-
-
-def preflight(pipeline: Pipeline, open_cluster: Callable[[str], Cluster]) -> Preflight:
+def preflight(pipeline: Pipeline, open_cluster: Callable[[str], Cluster]) -> tuple[Finding, ...]:
     """Asks the clusters and the ledger about the stages that train."""
     stages = [stage for stage in pipeline.stages if stage.train is not None]
     clusters = {backend: open_cluster(backend) for backend in {s.cluster.backend for s in stages}}
@@ -56,10 +44,11 @@ def preflight(pipeline: Pipeline, open_cluster: Callable[[str], Cluster]) -> Pre
     for backend, partition in {(s.cluster.backend, s.cluster.partition) for s in stages}:
         asked[backend, partition] = clusters[backend].notice(partition)
     notices = {s.name: asked[s.cluster.backend, s.cluster.partition] for s in stages}
-    return judge(stages, Notices(notices, _timings(pipeline, stages)))
+    return judge(stages, Notices(notices, timings_of(pipeline, stages)))
 
 
-def _timings(pipeline: Pipeline, stages: Iterable[Stage]) -> dict[str, Timing]:
+def timings_of(pipeline: Pipeline, stages: Iterable[Stage]) -> dict[str, Timing]:
+    """What the ledger knows of the stages; empty where there is none."""
     try:
         ledger = Ledger.open(ledger_url(pipeline.runs), create=False)
         with ledger.read() as session:
@@ -68,19 +57,25 @@ def _timings(pipeline: Pipeline, stages: Iterable[Stage]) -> dict[str, Timing]:
         return {}
 
 
-def judge(stages: Iterable[Stage], known: Notices) -> Preflight:
-    """What to tell of each stage; nothing where all fits."""
-    warnings: list[str] = []
-    unknown: dict[str, list[str]] = {}
+def judge(stages: Iterable[Stage], known: Notices) -> tuple[Finding, ...]:
+    """What to tell of each stage; nothing where all fits.
+
+    Stages of which the same cannot be told yet share a finding.
+    """
+    found: list[Finding] = []
+    unknown: dict[Finding, list[str]] = {}
     for stage in stages:
         timing = known.timings.get(stage.name, Timing())
-        told, open_question = _preemption(stage, known.notices[stage.name], timing)
-        told += _time_limit(stage, timing)
-        warnings += [f"stages.{stage.name}: {line}" for line in told]
-        if open_question:
-            unknown.setdefault(open_question, []).append(stage.name)
-    lines = tuple(f"{', '.join(names)}: {question}" for question, names in unknown.items())
-    return Preflight(tuple(warnings), lines)
+        told = [
+            *_preemption(stage, known.notices[stage.name], timing),
+            *_time_limit(stage, timing),
+        ]
+        for finding in told:
+            if finding.level is Level.UNKNOWN:
+                unknown.setdefault(finding, []).append(stage.name)
+            else:
+                found.append(replace(finding, where=f"stages.{stage.name}"))
+    return (*found, *(replace(each, where=", ".join(names)) for each, names in unknown.items()))
 
 
 def needed_s(timing: Timing) -> float | None:
@@ -90,53 +85,54 @@ def needed_s(timing: Timing) -> float | None:
     return timing.step_s + 2 * timing.save_s + REQUEUE_S
 
 
-def _preemption(stage: Stage, notice: Notice | NoAnswer, timing: Timing) -> tuple[list[str], str]:
-    """Warnings, and what is not known, about losing the nodes to another job."""
-    if isinstance(notice, NoAnswer):  # as on a machine where pipelines are only planned
-        return [], ""
-    if not notice.preempts:
-        return [], ""
+def _preemption(stage: Stage, notice: Notice | NoAnswer, timing: Timing) -> Iterator[Finding]:
+    """What losing the nodes to another job costs, or that it cannot be told."""
+    if isinstance(notice, NoAnswer) or not notice.preempts:
+        return  # no answer: as on a machine where pipelines are only planned
+    need_s, partition = needed_s(timing), notice.partition
     if notice.grace_s is None:
-        return [], (
-            f"the notice in partition {notice.partition} is that of the job's QOS; "
-            f"{_takes(timing)}; compare: {_QOS}"
+        yield _unknown(
+            f"the notice in partition {partition} is that of the job's QOS; {_takes(timing)}",
+            f"compare: {_QOS}",
         )
-    return _in_grace(stage, notice.partition, notice.grace_s, timing)
-
-
-def _in_grace(
-    stage: Stage, partition: str, grace_s: float, timing: Timing
-) -> tuple[list[str], str]:
-    """The same for a partition whose grace is known."""
-    need_s = needed_s(timing)
-    if grace_s == 0:
-        line = (
-            f"partition {partition} gives no grace (GraceTime=0): a preemption can cost up to one "
-            f"checkpoint interval; {_how_to_lose_less(stage)}"
+    elif notice.grace_s == 0:
+        yield _warning(
+            "no-grace",
+            f"partition {partition} gives no grace (GraceTime=0)",
+            "a preemption can cost up to one checkpoint interval",
+            _how_to_lose_less(stage),
         )
-        return [line], ""
-    if need_s is None:
-        return [], (
-            f"partition {partition} gives {grace_s:g} s; whether a save fits is not known before a "
-            "run of this pipeline has saved"
+    elif need_s is None:
+        yield _unknown(
+            f"partition {partition} gives {notice.grace_s:g} s; whether a save fits is not known "
+            "before a run of this pipeline has saved"
         )
-    if need_s <= grace_s:
-        return [], ""
-    line = (
-        f"partition {partition} gives {grace_s:g} s; {_takes(timing)}: a preemption can cost up to "
-        f"one checkpoint interval; ask for GraceTime={ceil(need_s)}, or {_how_to_lose_less(stage)}"
-    )
-    return [line], ""
+    elif need_s > notice.grace_s:
+        yield _warning(
+            "grace-too-short",
+            f"partition {partition} gives {notice.grace_s:g} s; {_takes(timing)}",
+            "a preemption can cost up to one checkpoint interval",
+            f"ask for GraceTime={ceil(need_s)}, or {_how_to_lose_less(stage)}",
+        )
 
 
-def _time_limit(stage: Stage, timing: Timing) -> list[str]:
+def _time_limit(stage: Stage, timing: Timing) -> Iterator[Finding]:
     need_s, lead_s = needed_s(timing), stage.cluster.signal_lead_s
-    if need_s is None or need_s <= lead_s:
-        return []
-    return [
-        f"it is told to save {format_duration(lead_s)} before its time limit; {_takes(timing)}: "
-        f"set cluster.signal_lead to {format_duration(ceil(need_s))}"
-    ]
+    if need_s is not None and need_s > lead_s:
+        yield _warning(
+            "lead-too-short",
+            f"it is told to save {format_duration(lead_s)} before its time limit; {_takes(timing)}",
+            "each attempt can lose what it did since its last save",
+            f"set cluster.signal_lead to {format_duration(ceil(need_s))}",
+        )
+
+
+def _warning(id_: str, what: str, why: str, next_: str) -> Finding:
+    return Finding(level=Level.WARNING, id=id_, what=what, why=why, next=next_)
+
+
+def _unknown(what: str, next_: str = "") -> Finding:
+    return Finding(level=Level.UNKNOWN, id="grace-unknown", what=what, next=next_)
 
 
 def _takes(timing: Timing) -> str:

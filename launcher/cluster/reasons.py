@@ -16,6 +16,8 @@ _WORDS: Final = {
     "launch failed requeued held": "Slurm could not start it and holds it; the pass frees it once",
     "PartitionNodeLimit": "it wants more nodes than its partition has: it waits for ever; "
     "change cluster.nodes or cluster.partition",
+    "PartitionConfig": "its partition has no nodes that can give what it asks for: it waits for "
+    "ever; launcher doctor says what is too much",
     "PartitionTimeLimit": "it wants more time than its partition allows: it waits for ever; lower "
     "cluster.time_limit",
     "PartitionDown": "its partition is down; ask when it comes back",

@@ -64,7 +64,7 @@ class SlurmCluster:
         executor.save_task(request.task)
         try:
             # submitit prints sbatch's words as well; they are in the error.
-            with changed(_without_job()), redirect_stderr(StringIO()):
+            with changed(without_job()), redirect_stderr(StringIO()):
                 job = executor.submit(request.task)
         except (FailedJobError, FailedSubmissionError) as error:
             raise _submit_error(request, error) from error
@@ -169,7 +169,7 @@ class SlurmCluster:
         if shutil.which("sbatch") is None:
             return None
         alone = replace(request, parents=())  # the job would wait for ids that nobody has yet
-        said = ask_start(self.script(alone), self._query_timeout_s, _without_job())
+        said = ask_start(self.script(alone), self._query_timeout_s, without_job())
         return None if isinstance(said, NoAnswer) and _NO_CLUSTER in said.what else said
 
     def _act(self, command: list[str], *, may_be_gone: bool = False) -> None:
@@ -220,7 +220,12 @@ def _run(command: list[str], timeout_s: float) -> str | NoAnswer:
     return done.stdout
 
 
-def _without_job() -> dict[str, str | None]:
+def ask(command: list[str], *, timeout_s: float = 15) -> str | NoAnswer:
+    """What one of Slurm's programs prints."""
+    return _run(command, timeout_s)
+
+
+def without_job() -> dict[str, str | None]:
     """Keeps a launcher that itself runs in a job from passing on what that job was given."""
     leaking = [name for name in os.environ if name.startswith(_LEAKING) and name != "SLURM_CONF"]
     return dict.fromkeys(leaking)

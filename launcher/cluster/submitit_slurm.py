@@ -57,7 +57,7 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
 
 def _parameters(request: JobRequest, pickle: Path) -> dict[str, Any]:
     settings = request.settings
-    cpus = _cpus_per_task(settings)
+    cpus = settings.cpus_of_task
     # Since 22.05 srun does not take over sbatch's --cpus-per-task: each rank would get one core.
     srun = [f"--wait={STRAGGLER_S}"] + ([f"--cpus-per-task={cpus}"] if cpus else [])
     wanted = {
@@ -90,12 +90,6 @@ def _python(request: JobRequest) -> str:
     """
     python = request.settings.python or shlex.quote(sys.executable)
     return shlex.join(["bash", "-c", f"trap '' TERM; exec {python} \"$@\"", "bash"])
-
-
-def _cpus_per_task(settings: ClusterSettings) -> int | None:
-    if settings.cpus_per_task is not None or settings.cpus_per_gpu is None:
-        return settings.cpus_per_task
-    return max(1, settings.cpus_per_gpu * settings.gpus_per_node // settings.tasks)
 
 
 def _setup(request: JobRequest, pickle: Path) -> list[str]:
@@ -135,7 +129,7 @@ def _further(request: JobRequest) -> dict[str, str | int | bool]:
         # submitit counts with `nodes`. The cores of a node's ranks come without naming the ranks.
         ours |= {
             "nodes": settings.nodes,
-            "mincpus": settings.tasks * (_cpus_per_task(settings) or 1),
+            "mincpus": settings.tasks * (settings.cpus_of_task or 1),
         }
     if settings.reservation:
         ours["reservation"] = settings.reservation

@@ -1,7 +1,9 @@
 """`launcher submit`: starts a run."""
 
 import argparse
+import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from db.engine import ledger_url
@@ -10,6 +12,8 @@ from launcher.acting import WAIT_S, acting
 from launcher.cluster import Cluster, open_cluster
 from launcher.commands.arguments import add_pipeline_arguments
 from launcher.commands.watch import LOCAL_EVERY_S, follow
+from launcher.doctor.examine import quick
+from launcher.doctor.finding import Finding, Level, of_level
 from launcher.errors import UsageError
 from launcher.findings import findings
 from launcher.grace import preflight
@@ -25,6 +29,7 @@ DESCRIPTION = """\
 
 Checks the pipeline, freezes it with a copy of the code in a run folder, and hands in one job a
 stage, each waiting for its parents. Without Slurm the stages run here, one after another.
+What Slurm would never start is refused (exit 2), what will cost work is told: launcher doctor.
 """
 EXIT_CODES = {
     0: "submitted; where the stages run here: all are done",
@@ -44,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show the batch scripts, touch nothing"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="submit also what Slurm, as asked, would never start"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -54,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(screen, pipeline, cluster, as_json=args.json)
     prepared = prepare(pipeline, cluster)
-    tell_preflight(screen, preflight(pipeline, lambda _: cluster))
+    tell_preflight(screen, _checked(pipeline, cluster, force=args.force))
     ledger = Ledger.open(ledger_url(pipeline.runs), create=True)
     with acting(ledger, time.time, wait_s=WAIT_S) as lease:
         new = create_run(prepared, cluster, lease)
@@ -82,9 +90,30 @@ def _load(args: argparse.Namespace) -> Pipeline:
 def _dry_run(screen: Screen, pipeline: Pipeline, cluster: Cluster, *, as_json: bool) -> int:
     shown = preview(pipeline, cluster)
     _, wrong = findings(pipeline)
+    found = _found(pipeline, cluster)
     if as_json:
         screen.json(preview_json(shown, wrong))
     else:
         show_preview(screen, pipeline, shown, wrong)
-    tell_preflight(screen, preflight(pipeline, lambda _: cluster))
+    tell_preflight(screen, found)
     return 0
+
+
+def _checked(pipeline: Pipeline, cluster: Cluster, *, force: bool) -> Sequence[Finding]:
+    """What was found beforehand.
+
+    Raises:
+        UsageError: Something in it can never run, and is not forced.
+    """
+    found = _found(pipeline, cluster)
+    errors = [finding.line for finding in of_level(found, Level.ERROR)]
+    if errors and not force:
+        shown = shlex.quote(str(pipeline.path))
+        last = f"nothing was submitted; more: launcher doctor {shown}; all the same: --force"
+        raise UsageError([*errors, last])
+    return found
+
+
+def _found(pipeline: Pipeline, cluster: Cluster) -> Sequence[Finding]:
+    """The site is asked only about jobs that it is to run."""
+    return quick(pipeline) if cluster.name == "slurm" else preflight(pipeline, lambda _: cluster)

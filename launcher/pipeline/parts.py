@@ -76,6 +76,13 @@ class ClusterSettings:
         return self.tasks_per_node or max(1, self.gpus_per_node)
 
     @property
+    def cpus_of_task(self) -> int | None:
+        """CPU cores of a rank; None: Slurm's default."""
+        if self.cpus_per_task is not None or self.cpus_per_gpu is None:
+            return self.cpus_per_task
+        return max(1, self.cpus_per_gpu * self.gpus_per_node // self.tasks)
+
+    @property
     def min_nodes(self) -> int:
         """The fewest nodes that the job runs on."""
         return bounds(self.nodes)[0]

@@ -11,6 +11,7 @@ from launcher.cli import main
 from launcher.cluster import SlurmCluster
 from launcher.cluster.base import NoAnswer
 from launcher.cluster.notice import Notice, parse_notice
+from launcher.doctor.finding import Level, of_level
 from launcher.grace import Notices, judge, needed_s, preflight
 from tests.launcher.steered import World, world
 from tests.launcher.worlds import make_pipeline
@@ -92,10 +93,14 @@ def told(folder: Path, notice: Notice | NoAnswer, timing: Timing, *overrides: st
     return judge([pipeline.stage("second")], notices)
 
 
+def lines(found, level: Level) -> list[str]:
+    return [finding.line for finding in of_level(found, level)]
+
+
 def test_stop_that_fits_is_no_matter(tmp_path):
     found = told(tmp_path, SCAVENGE, Timing(step_s=1.0, save_s=2.0))
 
-    assert (found.warnings, found.unknown) == ((), ())
+    assert found == ()
 
 
 def test_stop_that_does_not_fit_is_told_with_its_numbers_and_what_to_change(tmp_path):
@@ -105,13 +110,13 @@ def test_stop_that_does_not_fit_is_told_with_its_numbers_and_what_to_change(tmp_
         "a step takes 12 s and a save 45 s, a stop 107 s at worst (a step, the save under way, "
         "its own)"
     )
-    assert found.warnings == (
+    assert lines(found, Level.WARNING) == [
         f"stages.second: partition scavenge gives 30 s; {takes}: a preemption can cost up to one "
         "checkpoint interval; ask for GraceTime=107, or lower checkpoint.max_interval to bound "
         "that",
-        f"stages.second: it is told to save 1m before its time limit; {takes}: set "
-        "cluster.signal_lead to 107s",
-    )
+        f"stages.second: it is told to save 1m before its time limit; {takes}: each attempt can "
+        "lose what it did since its last save; set cluster.signal_lead to 107s",
+    ]
 
 
 def test_partition_without_grace_is_told_whatever_a_stop_takes(tmp_path):
@@ -119,10 +124,10 @@ def test_partition_without_grace_is_told_whatever_a_stop_takes(tmp_path):
 
     found = told(tmp_path, strict, Timing(), "stages.second.train.checkpoint.every=500")
 
-    assert found.warnings == (
+    assert lines(found, Level.WARNING) == [
         "stages.second: partition strict gives no grace (GraceTime=0): a preemption can cost up "
         "to one checkpoint interval; set checkpoint.every, now 500 steps, to auto or to fewer",
-    )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -145,13 +150,13 @@ def test_partition_without_grace_is_told_whatever_a_stop_takes(tmp_path):
 def test_what_is_not_known_is_no_warning(tmp_path, notice, question):
     found = told(tmp_path, notice, Timing())
 
-    assert (found.warnings, found.unknown) == ((), (question,))
+    assert [(finding.level, finding.line) for finding in found] == [(Level.UNKNOWN, question)]
 
 
 def test_nothing_is_told_where_no_slurm_answers(tmp_path):
     found = told(tmp_path, NoAnswer("scontrol: no answer within 15 s"), Timing())
 
-    assert (found.warnings, found.unknown) == ((), ())
+    assert found == ()
 
 
 def test_stages_with_the_same_question_share_its_line(tmp_path):
@@ -159,7 +164,7 @@ def test_stages_with_the_same_question_share_its_line(tmp_path):
 
     found = judge(stages, Notices({stage.name: SCAVENGE for stage in stages}, {}))
 
-    assert [line.partition(":")[0] for line in found.unknown] == ["second, middle"]
+    assert [finding.where for finding in of_level(found, Level.UNKNOWN)] == ["second, middle"]
 
 
 class Asked:
@@ -222,8 +227,8 @@ def test_partition_is_asked_once_for_all_its_stages(world: World) -> None:
     found = preflight(world.pipeline, lambda _: cluster)
 
     assert cluster.asked == [None]
-    assert [line.partition(":")[0] for line in found.warnings] == ["stages.second"]
-    assert [line.partition(":")[0] for line in found.unknown] == ["middle"]
+    assert [finding.where for finding in of_level(found, Level.WARNING)] == ["stages.second"]
+    assert [finding.where for finding in of_level(found, Level.UNKNOWN)] == ["middle"]
 
 
 @pytest.mark.cluster

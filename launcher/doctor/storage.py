@@ -1,0 +1,164 @@
+"""The folder of runs: seen by all nodes, and with room for what will be kept. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from db.journal import NETWORK_FILE_SYSTEMS
+from db.sizes import Size
+from launcher.doctor.finding import Finding, Level
+from launcher.pipeline import Pipeline, Stage
+
+_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """Where the runs lie.
+
+    Attributes:
+        folder: The folder of runs, or the nearest above it that exists.
+        kind: Type of its file system; None: not known.
+        free_bytes: What this user may still write; None: it does not say.
+        free_files: How many files more; None: it does not say, or has no such limit.
+        writable: This user may write there.
+        code_bytes: Size of the code snapshot.
+        code_files: Files of the code snapshot.
+        quota: Limits that `quota` says are nearly used up, in its words.
+        nodes_are_here: The nodes are this machine; None: Slurm did not say.
+    """
+
+    folder: str
+    kind: str | None
+    free_bytes: int | None = None
+    free_files: int | None = None
+    writable: bool = True
+    code_bytes: int = 0
+    code_files: int = 0
+    quota: tuple[str, ...] = ()
+    nodes_are_here: bool | None = False
+
+
+def is_shared(disk: Disk) -> bool | None:
+    """Whether other machines can see it; None: not known."""
+    if disk.kind is None:
+        return None
+    return disk.kind in NETWORK_FILE_SYSTEMS or disk.kind.startswith("fuse.")
+
+
+def sharing(disk: Disk) -> Finding:
+    """Whether the nodes see the folder."""
+    shared = is_shared(disk)
+    if shared or disk.nodes_are_here:
+        how = disk.kind if shared else f"{disk.kind}, and the nodes are this machine"
+        return Finding(level=Level.OK, id="shared", where=disk.folder, what=f"nodes see it ({how})")
+    if shared is None or disk.nodes_are_here is None:
+        unsaid = (
+            "/proc/mounts does not say what it lies on"
+            if shared is None
+            else f"it lies on {disk.kind}, and Slurm does not say which machines the nodes are"
+        )
+        return Finding(
+            level=Level.UNKNOWN,
+            id="shared",
+            where=disk.folder,
+            what=f"whether the nodes see it: {unsaid}",
+            next="launcher doctor FILE --probe looks from a node",
+        )
+    return Finding(
+        level=Level.WARNING,
+        id="shared",
+        where=disk.folder,
+        what=f"lies on {disk.kind}, which as a rule only this machine sees",
+        why="jobs on the nodes find neither code nor checkpoints there",
+        next="set `runs`, or LAUNCHER_RUNS, to a shared folder; launcher doctor FILE --probe looks "
+        "from a node",
+    )
+
+
+def room(disk: Disk, pipeline: Pipeline | None, sizes: Mapping[str, Size]) -> Iterator[Finding]:
+    """Whether there is room, in bytes and in files."""
+    if not disk.writable:
+        yield Finding(
+            level=Level.WARNING,
+            id="not-writable",
+            where=disk.folder,
+            what="this user may not write there",
+            why="no run folder can be made",
+            next="set `runs`, or LAUNCHER_RUNS, to a folder of yours",
+        )
+    for line in disk.quota:
+        yield Finding(
+            level=Level.WARNING,
+            id="quota",
+            where=disk.folder,
+            what=line,
+            why="a save fails when the quota is used up",
+            next="make room, or ask for more",
+        )
+    stages = [each for each in pipeline.stages if each.train] if pipeline else []
+    known = {stage.name: sizes[stage.name] for stage in stages if stage.name in sizes}
+    need_bytes, need_files = disk.code_bytes, disk.code_files
+    for stage in stages:
+        if stage.name in known:
+            kept = kept_checkpoints(stage, known[stage.name].total_steps)
+            need_bytes += kept * known[stage.name].bytes
+            need_files += kept * (known[stage.name].files + 2)  # its folder and its manifest
+    unknown = [stage.name for stage in stages if stage.name not in known]
+    yield from _enough(disk, need_bytes, need_files, of=", ".join(known))
+    if unknown:
+        yield Finding(
+            level=Level.UNKNOWN,
+            id="room-unknown",
+            where=disk.folder,
+            what=f"room for checkpoints of {', '.join(unknown)}: their size is not known before a "
+            "run of this pipeline has saved",
+        )
+
+
+def _enough(disk: Disk, need_bytes: int, need_files: int, *, of: str) -> Iterator[Finding]:
+    what_for = f"code and the checkpoints of {of} that are kept" if of else "the code snapshot"
+    is_short = False
+    if disk.free_bytes is not None and need_bytes > disk.free_bytes:
+        is_short = True
+        free, need = map(_size, (disk.free_bytes, need_bytes))
+        yield _no_room(disk, f"{free} are free", need, what_for)
+    if disk.free_files is not None and need_files > disk.free_files:
+        is_short = True
+        yield _no_room(disk, f"{disk.free_files} files are free", f"{need_files}", what_for)
+    if not is_short and disk.free_bytes is not None:
+        yield Finding(
+            level=Level.OK,
+            id="room",
+            where=disk.folder,
+            what=f"{_size(disk.free_bytes)} free, {_size(need_bytes)} needed for {what_for}",
+        )
+
+
+def _no_room(disk: Disk, free: str, need: str, what_for: str) -> Finding:
+    return Finding(
+        level=Level.WARNING,
+        id="room",
+        where=disk.folder,
+        what=f"{free}, {need} needed for {what_for}",
+        why="a save that finds no room fails; training goes on for checkpoint.max_unsaved, then "
+        "stops",
+        next="make room, keep fewer (checkpoint.keep), or set `runs` to another folder",
+    )
+
+
+def kept_checkpoints(stage: Stage, total_steps: int | None) -> int:
+    """How many checkpoints of a stage lie there at most, the one under way included."""
+    if stage.train is None:
+        return 0
+    wanted = stage.train.checkpoint
+    kept = wanted.keep + 1 + wanted.keep_best
+    if wanted.keep_epochs:
+        kept += stage.train.epochs
+    if wanted.keep_every and total_steps:
+        kept += total_steps // wanted.keep_every
+    return kept
+
+
+def _size(count: int) -> str:
+    unit, name = next(((unit, name) for unit, name in _UNITS if count >= unit), (1, "bytes"))
+    return f"{count / unit:.1f} {name}"
