@@ -4,7 +4,7 @@ import argparse
 
 from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_pipeline_arguments
-from launcher.findings import findings
+from launcher.findings import findings, notes
 from launcher.grace import preflight
 from launcher.pipeline import load_pipeline
 from launcher.plan import make_plan
@@ -39,5 +39,7 @@ def run(args: argparse.Namespace) -> int:
         screen.json(plan_json(pipeline, plan, found))
     else:
         show_plan(screen, pipeline, plan, found)
+    for note in notes(pipeline):
+        screen.say(note)
     tell_preflight(screen, preflight(pipeline, open_cluster))
     return 0

@@ -11,7 +11,7 @@ from launcher.cluster import Cluster, open_cluster
 from launcher.commands.arguments import add_pipeline_arguments
 from launcher.commands.watch import LOCAL_EVERY_S, follow
 from launcher.errors import UsageError
-from launcher.findings import findings
+from launcher.findings import findings, notes
 from launcher.grace import preflight
 from launcher.pipeline import Pipeline, load_pipeline, start_from
 from launcher.show.console import Screen, open_screen
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(screen, pipeline, cluster, as_json=args.json)
     prepared = prepare(pipeline, cluster)
+    for note in notes(pipeline):
+        screen.say(note)
     tell_preflight(screen, preflight(pipeline, lambda _: cluster))
     ledger = Ledger.open(ledger_url(pipeline.runs), create=True)
     with acting(ledger, time.time, wait_s=WAIT_S) as lease:
@@ -81,5 +83,7 @@ def _dry_run(screen: Screen, pipeline: Pipeline, cluster: Cluster, *, as_json: b
         screen.json(preview_json(shown, wrong))
     else:
         show_preview(screen, pipeline, shown, wrong)
+    for note in notes(pipeline):
+        screen.say(note)
     tell_preflight(screen, preflight(pipeline, lambda _: cluster))
     return 0
