@@ -12,6 +12,7 @@ from jobs.distributed import Place
 from jobs.faults import DETERMINISTIC
 from jobs.startup import Clock
 from jobs.stop import StopFlag
+from jobs.watch.news import CARRIERS, News
 
 
 class RefusedError(Exception):
@@ -70,6 +71,7 @@ class Job:
         events: Where rank 0 tells what happens; other ranks hold None.
         reached: How far it has come; the stage's program keeps it.
         clock: Where the seconds of the start go.
+        news: What the next line tells besides.
     """
 
     task: StageTask
@@ -80,6 +82,7 @@ class Job:
     events: EventWriter | None
     reached: Reached = field(default_factory=Reached)
     clock: Clock = field(default_factory=Clock)
+    news: News = field(default_factory=News)
 
     @property
     def folder(self) -> StageFolder:
@@ -89,7 +92,8 @@ class Job:
     def tell(self, kind: str, **fields: object) -> None:
         """Writes an event, on rank 0."""
         if self.events is not None:
-            self.events.write(kind, **fields)
+            news = self.news.take() if kind in CARRIERS else {}
+            self.events.write(kind, **(news | fields))
 
     def taken_over(self) -> str | None:
         """Who has taken the stage over; this attempt is a zombie then, and must not save.

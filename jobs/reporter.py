@@ -26,9 +26,9 @@ _OF_TRAINING = ("loss", "lr", "grad_norm", "loss_scale", "skipped", "epoch", "sa
 
 
 def tell_bad_clips(job: Job, bad_clips: Iterable[BadClip]) -> None:
-    """Tells of clips that could not be read: an event on rank 0, a line in every rank's log."""
+    """Tells of clips that could not be read: with the next event, and in every rank's log."""
     for bad in bad_clips:
-        job.tell("bad_clip", set=bad.set_name, path=bad.file, error=bad.error_class)
+        job.news.bad_clip(bad.set_name, bad.file, bad.error_class)
         say(f"left out {bad.file} of set {bad.set_name}: {bad.text}")
 
 
@@ -52,6 +52,7 @@ class Reporter:
         self._tally = Tally(job.place.world_size, self._peak)
         self._told_at = -math.inf
         self._last: dict[str, float] | None = None
+        self._last_skipped: dict[str, Any] | None = None
         self._steps = self._compared_at = 0
         self._waited_s = 0.0
         self._board: Board | None = None
@@ -100,7 +101,7 @@ class Reporter:
         batches: StepBatches,
         counts: Sequence[int],
     ) -> None:
-        """Takes note of a step; tells it when it is time, and at once when it was skipped.
+        """Takes note of a step; tells it when it is time.
 
         Args:
             progress: Where the run stands after the step.
@@ -120,8 +121,8 @@ class Reporter:
             self._compare(progress.step, times)
         step_s += batches.waited_s
         if outcome.why:
-            self._skipped(progress, outcome.why)
             self._tally.add(None, None, step_s, everywhere)
+            self._skipped(progress, outcome.why)
             return
         self._tally.add(outcome.loss, outcome.grad_norm, step_s, everywhere)
         told = {
@@ -133,8 +134,8 @@ class Reporter:
             "skipped": progress.skipped,
         }
         self._last = {name: value for name, value in told.items() if value is not None}
-        if time.monotonic() - self._told_at >= self._recipe.log_every_s:
-            self._tell()
+        self._last_skipped = None
+        self._tell_in_time()
 
     def finished(self) -> None:
         """Tells the last step, if it has not been told, and writes what waits to be written."""
@@ -142,12 +143,22 @@ class Reporter:
         if self._board is not None:
             self._board.close()
 
+    def _tell_in_time(self) -> None:
+        if time.monotonic() - self._told_at >= self._recipe.log_every_s:
+            self._tell()
+
     def _tell(self) -> None:
-        """Tells the last step with the means since the one told before, on rank 0."""
+        """Tells the last step with the means since the one told before, on rank 0.
+
+        Where none since then has changed a weight, the last that was skipped.
+        """
         if self._last is None:
+            if self._last_skipped is not None:
+                self._job.tell("skipped", **self._last_skipped)
+                self._told_at, self._last_skipped = time.monotonic(), None
             return
         told = self._last | self._tally.told() | {"memory_gb": memory_gb()}
-        self._told_at, self._last = time.monotonic(), None
+        self._told_at, self._last, self._last_skipped = time.monotonic(), None, None
         if self._place.rank:
             return
         self._job.tell("step", **told)
@@ -156,16 +167,18 @@ class Reporter:
         self._draw(int(told.pop("step")), told)
 
     def _skipped(self, progress: Progress, why: str) -> None:
-        """Tells a step that changed no weight, after the last one that did."""
-        self._tell()
-        self._job.tell(
-            "skipped",
-            step=progress.step,
-            why=why,
-            in_a_row=progress.skipped_in_a_row,
-            total=progress.skipped,
-        )
+        """Takes note of a step that changed no weight."""
         say(f"skipped step {progress.step}: {why}")
+        self._job.news.skipped(why, progress.skipped)
+        self._last_skipped = {
+            "step": progress.step,
+            "why": why,
+            "in_a_row": progress.skipped_in_a_row,
+            "total": progress.skipped,
+        }
+        if self._last is not None:
+            self._last["skipped"] = progress.skipped
+        self._tell_in_time()
 
     def _first(self, progress: Progress, batches: StepBatches) -> None:
         """Tells where the seconds of the start went; times of the first step are not compared."""
@@ -195,7 +208,7 @@ class Reporter:
         self._draw(step, spread.scalars())
         told = spread.event(step)
         if told is not None:
-            self._job.tell("stragglers", **told)
+            self._job.news.lag(told)
 
     def _draw(self, step: int, values: Mapping[str, float]) -> None:
         if self._board is not None:

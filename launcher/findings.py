@@ -1,7 +1,7 @@
 """What keeps a pipeline that is right in itself from being run: its files."""
 
 from jobs.contract.manifest import CheckpointFile
-from launcher.pipeline import Pipeline, missing_inputs
+from launcher.pipeline import Pipeline, awaited_inputs, missing_inputs
 from launcher.reuse import check_reused
 
 
@@ -15,6 +15,11 @@ def findings(pipeline: Pipeline) -> tuple[dict[str, CheckpointFile], list[str]]:
     keys = tuple(f"stages.{name}.reuse" for name in gone)  # said once, by missing_inputs
     found = missing + [line for line in wrong if not keys or not line.startswith(keys)]
     return reused, [placed(pipeline, line) for line in found]
+
+
+def notes(pipeline: Pipeline) -> list[str]:
+    """What keeps nothing from being run, and should be looked at: files still to be made."""
+    return [placed(pipeline, line) for line in awaited_inputs(pipeline)]
 
 
 def placed(pipeline: Pipeline, finding: str) -> str:

@@ -73,8 +73,10 @@ def stage_spec(pipeline: Pipeline, stage: Stage, run_id: str, code_sha: str) -> 
 
 
 def frozen_settings(stage: Stage) -> dict[str, object]:
-    """What the cluster is asked for, as the ledger keeps it with each submission."""
-    return {"cluster": asdict(stage.cluster), "requeue": asdict(stage.requeue)}
+    """What the passes go by, as the ledger keeps it with each submission."""
+    saves = stage.command is None or stage.command.checkpoints.watch
+    settings = {"cluster": asdict(stage.cluster), "requeue": asdict(stage.requeue)}
+    return settings | {"saves": saves}
 
 
 def write_fence(run: RunFolder, stage: str, fence: int) -> Path:

@@ -44,6 +44,7 @@ class TrainingFlops:
         # What lies between encoder and QFormer is trained in all stages, so gradients reach it.
         self._visual = self._encoder.trained or _is_trained(module.visual_norm)
         self._embed = module.cfg.pretraining.embed_width
+        self._frames = module.cfg.pretraining.frames
         self._chat = _LanguageModel.of(module) if isinstance(module, VideoChat) else None
 
     def __call__(self, arguments: Mapping[str, Any]) -> int:
@@ -54,10 +55,11 @@ class TrainingFlops:
         """
         if self._chat is not None:
             return self._conversations(self._chat, arguments["batch"])
-        clips, frames, *_ = arguments["video_BTCHW"].shape
-        encoder = self._encoder.flops(arguments["video_BTCHW"].shape)
-        visual = frames * self._encoder.patches(arguments["video_BTCHW"].shape)
-        return encoder + self._pairs(clips, visual, arguments["text_ids_BL"].shape[1])
+        shape = arguments["video_BTCHW"].shape
+        # Behind the encoder a picture stands under each frame's embedding.
+        visual = self._frames * self._encoder.patches(shape)
+        text = arguments["text_ids_BL"].shape[1]
+        return self._encoder.flops(shape) + self._pairs(shape[0], visual, text)
 
     def _conversations(self, language_model: "_LanguageModel", batch: ChatBatch) -> int:
         total, gradient = 0, False

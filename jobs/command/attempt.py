@@ -6,28 +6,27 @@ from, watches those that are saved, tells the events and says how the attempt ha
 
 import os
 import shutil
-import time
 from pathlib import Path
-from typing import Final
 
 from jobs.command.failure import PeerFailedError
 from jobs.command.guardian import adopt_orphans
 from jobs.command.lead import Lead
-from jobs.command.peers import Ending, Peers, Start
+from jobs.command.peers import USUAL, Ending, Patience, Peers, Start
 from jobs.command.process import Ended, Process
 from jobs.command.surroundings import Surroundings
 from jobs.contract.manifest import done_marker
 from jobs.job import Job, RefusedError, StoppedError
 
-_START_LIMIT_S: Final = 3600.0
-_END_LIMIT_S: Final = 3600.0
-"""How long rank 0 may read checkpoints while the others wait."""
-_STRAGGLER_S: Final = 120.0
-"""How long the first rank that has ended waits for the others; Slurm waits as long."""
 
-
-def run(job: Job) -> None:
+def run(job: Job, patience: Patience = USUAL) -> None:
     """Runs the stage's program on this rank.
+
+    The ranks' own processes end together, however far apart their programs do: Slurm ends the
+    rest of a job soon after the first of them.
+
+    Args:
+        job: This rank's job.
+        patience: How long the ranks wait for each other.
 
     Raises:
         RefusedError: It cannot run here, or says itself that it must not run again.
@@ -41,11 +40,13 @@ def run(job: Job) -> None:
     around = Surroundings(job, command)
     around.checkpoints.mkdir(parents=True, exist_ok=True)
     place = job.place
-    peers = Peers(job.folder.root / "ranks" / str(place.attempt), place.rank, place.world_size)
-    if place.rank:
-        _follow(job, around, peers)
-    else:
-        _lead(job, around, peers)
+    folder = job.folder.root / "ranks" / str(place.attempt)
+    peers = Peers(folder, place.rank, place.world_size, patience)
+    with peers.living():
+        if place.rank:
+            _follow(job, around, peers)
+        else:
+            _lead(job, around, peers)
 
 
 def _lead(job: Job, around: Surroundings, peers: Peers) -> None:
@@ -78,55 +79,68 @@ def _run_first(job: Job, around: Surroundings, peers: Peers) -> int:
     peers.start(Start(None if resume is None else str(resume), lead.first_step))
     ended = process.see_through(lambda: lead.look(process.tail))
     peers.report(ended.ending)
-    together = _all_together(job, peers, ended, process)
+    together = _all_together(job, peers, lead, ended, process)
     return lead.conclude(together, process.tail, process.stopping.ends_at)
 
 
-def _all_together(job: Job, peers: Peers, own: Ended, process: Process) -> Ended:
+def _all_together(job: Job, peers: Peers, lead: Lead, own: Ended, process: Process) -> Ended:
     """How the program ended, all ranks taken together."""
     if own.ending.outcome in ("failed", "refused"):
         return own
-    kill_at = process.stopping.kill_at
-    limit_s = _STRAGGLER_S if kill_at is None else kill_at + 1 - time.monotonic()
-    reports = peers.wait_for_reports(limit_s)
+
+    def go_on() -> bool:
+        lead.wait_on(process.tail)
+        process.heed()
+        return process.may_wait
+
+    reports = peers.wait_for_reports(go_on)
     of = {ending.outcome: rank for rank, ending in sorted(reports.items(), reverse=True)}
     if "failed" in of:
         error = PeerFailedError(f"the program of rank {of['failed']} failed")
         return Ended(Ending("failed", text=str(error)), error)
     if "refused" in of:
         return Ended(reports[of["refused"]])
-    if "stopped" in of:
-        return Ended(reports[of["stopped"]], at_rest=own.at_rest)
     missing = set(range(job.place.world_size)) - reports.keys()
-    if missing:
-        error = PeerFailedError(f"the program of rank {min(missing)} did not end with the others")
+    if missing and not process.stopping.is_under_way:
+        error = PeerFailedError(f"rank {min(missing)} is gone, and has not said why")
         return Ended(Ending("failed", text=str(error)), error)
+    if "stopped" in of or missing:  # who was told to stop, and dies of it, was stopped
+        return Ended(Ending("stopped"), at_rest=own.at_rest and not missing)
     return own
 
 
 def _follow(job: Job, around: Surroundings, peers: Peers) -> None:
     """Runs another rank's part, and ends as rank 0 does."""
-    start = peers.wait_for(lambda: peers.first_word, _START_LIMIT_S)
+    start = peers.wait_for(lambda: peers.first_word)
     if not isinstance(start, Start):
         _end_as(start)
         return
     job.reached.step = start.step
     resume = None if start.resume is None else Path(start.resume)
+    process: Process | None = None
     try:
         _check_surroundings(around)
-        ended = Process(job, around, peers, resume).see_through(lambda: None)
+        process = Process(job, around, peers, resume)
+        ended = process.see_through(lambda: None)
     except RefusedError as refused:
         ended = Ended(Ending("refused", text=str(refused), fault=refused.fault))
     peers.report(ended.ending)
+
+    def go_on() -> bool:
+        if process is not None:
+            process.heed()
+        return True
+
+    ending = peers.wait_for(lambda: peers.ending, go_on)
     if ended.error is not None:
         raise ended.error
-    _end_as(peers.wait_for(lambda: peers.ending, _END_LIMIT_S))
+    _end_as(ending)
 
 
 def _end_as(ending: Ending | None) -> None:
     """Ends this rank as rank 0 says that the attempt has ended."""
     if ending is None:
-        raise PeerFailedError("rank 0 says nothing more")
+        raise PeerFailedError("rank 0 is gone, and has not said why")
     if ending.outcome == "stopped":
         raise StoppedError(ending.step)
     if ending.outcome == "refused":

@@ -30,6 +30,10 @@ class PeerFailedError(ConnectionResetError):
     """The program of another rank failed; that rank tells why."""
 
 
+class HungError(Exception):
+    """The program of this rank does nothing more, though that of another has ended well."""
+
+
 def failure(title: str, code: int, last: Sequence[str], *, memory_ran_out: bool) -> Exception:
     """The exception for a program that ended badly.
 

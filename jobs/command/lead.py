@@ -80,6 +80,11 @@ class Lead:
         except (OSError, ValueError) as error:  # a disk that fails for a moment ends no training
             say(f"cannot look at the checkpoints: {error}")
 
+    def wait_on(self, tail: Tail) -> None:
+        """The same while only the programs of other ranks go on."""
+        self.look(tail)
+        self._told.tell_again()
+
     def conclude(self, ended: Ended, tail: Tail, ends_at: float | None) -> int:
         """Records what the program has saved last; gives the step of the final checkpoint.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jobs.command.failure import PeerFailedError, failure, kernel_kills
+from jobs.command.failure import HungError, PeerFailedError, failure, kernel_kills
 from jobs.command.output import Tail
 from jobs.command.peers import Ending, Peers
 from jobs.command.program import Program
@@ -43,6 +43,19 @@ class Ended:
     at_rest: bool = False
 
 
+@dataclass(frozen=True)
+class _Silence:
+    """Since when a program has said nothing.
+
+    Attributes:
+        size: Bytes of its log.
+        since: Monotonic seconds.
+    """
+
+    size: int
+    since: float
+
+
 class Process:
     """Starts this rank's process, passes on what it must know, and sees it end.
 
@@ -55,7 +68,9 @@ class Process:
 
     def __init__(self, job: Job, around: Surroundings, peers: Peers, resume: Path | None) -> None:
         self._job, self._around, self._peers = job, around, peers
-        self.tail = Tail(job.folder.log_file(job.place.attempt, job.place.rank))
+        self._log = job.folder.log_file(job.place.attempt, job.place.rank)
+        self._silence: _Silence | None = None
+        self.tail = Tail(self._log)
         self.stopping = Stopping(around.command.stop, job.spec.signal_lead_s)
         self._kernel_kills = kernel_kills()
         self._others_looked_at = time.monotonic()
@@ -86,6 +101,17 @@ class Process:
             self._heed_others()
         self._wait_for_a_late_signal()
         return self._ended()
+
+    def heed(self) -> None:
+        """Passes signals on to the other ranks when this one's part is over."""
+        self._job.stop.signal_name = self._job.stop.signal_name or self._told_elsewhere()
+        self._heed_signals()
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether there is time to wait for others, who kill what does not end and report it."""
+        kill_at, ends_at = self.stopping.kill_at, self.stopping.ends_at
+        return kill_at is None or ends_at is None or time.monotonic() < (kill_at + ends_at) / 2
 
     def _is_beyond_control(self) -> bool:
         return self._killed_at is not None and time.monotonic() > self._killed_at + _KILL_LIMIT_S
@@ -118,11 +144,32 @@ class Process:
         taken_over = self._taken_over()
         if taken_over is not None:
             self._kill(RefusedError(taken_over, fault="fenced"))
-        rank = self._peers.failed()
-        if rank is not None and self._peer_ended_at is None:
+        self._heed_ends(now)
+
+    def _heed_ends(self, now: float) -> None:
+        """Ends the program some time after another rank's has failed, or hangs after a good end."""
+        failed, lost = self._peers.failed(), self._peers.lost()
+        if (failed, lost) != (None, None) and self._peer_ended_at is None:
             self._peer_ended_at = now
         if self._peer_ended_at is not None and now > self._peer_ended_at + _PEER_GRACE_S:
-            self._kill(PeerFailedError(f"the program of rank {rank} failed"))
+            gone = f"rank {lost} is gone, and has not said why"
+            failure = f"the program of rank {failed} failed"
+            self._kill(PeerFailedError(gone if failed is None else failure))
+        if self._peers.ended_well():
+            self._heed_silence(now)
+
+    def _heed_silence(self, now: float) -> None:
+        """Ends the program where it says nothing for too long."""
+        try:
+            size = self._log.stat().st_size
+        except OSError:  # a disk that fails for a moment
+            return
+        if self._silence is None or self._silence.size != size:
+            self._silence = _Silence(size, now)
+        still_s = self._peers.patience.still_s
+        if now > self._silence.since + still_s:
+            said = f"said nothing for {still_s / 60:g} min since that of another rank ended"
+            self._kill(HungError(f"the program of this rank has {said}: it hangs"))
 
     def _taken_over(self) -> str | None:
         try:

@@ -3,10 +3,13 @@
 import re
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from jobs.command.watch import Saved
 from jobs.contract.command import Progress
 from jobs.job import Job
+
+AGAIN_S: Final = 60.0
 
 
 class Steps:
@@ -16,16 +19,21 @@ class Steps:
         job: The rank's job.
         progress: What to look for.
         first_step: Where the program goes on from.
+        again_s: From one `step` event to the next where the step is the same.
     """
 
-    def __init__(self, job: Job, progress: Progress, first_step: int) -> None:
-        self._job, self._every_s = job, progress.every_s
+    def __init__(
+        self, job: Job, progress: Progress, first_step: int, *, again_s: float = AGAIN_S
+    ) -> None:
+        self._job, self._every_s, self._again_s = job, progress.every_s, again_s
         self._patterns = [re.compile(text) for text in progress.patterns]
         self._total = progress.total_steps
         self._first_step = self._step = first_step
         self._figures: dict[str, float | int] = {}
         self._is_started = False
         self._told = (first_step, time.monotonic())
+        self._last_line, self._goes_on = "", False
+        self._told_again_at = time.monotonic()
         job.reached.step = first_step
         if not self._patterns:
             self._tell_started()
@@ -40,9 +48,13 @@ class Steps:
         for line in lines:
             for pattern in self._patterns:
                 if found := pattern.search(line):
+                    self._goes_on = self._goes_on or line != self._last_line
+                    self._last_line = line
                     self._note({key: v for key, v in found.groupdict().items() if v is not None})
         if time.monotonic() - self._told[1] >= self._every_s:
             self.tell()
+        if self._goes_on:
+            self.tell_again()
 
     def saved(self, saved: Saved, *, is_final: bool = False) -> None:
         """Tells of a checkpoint."""
@@ -67,8 +79,22 @@ class Steps:
         if self._step > told_step:
             if now - told_at >= self._every_s:  # a shorter time would be a guess
                 self._figures["step_s"] = (now - told_at) / (self._step - told_step)
-            self._job.tell("step", step=self._step, **self._figures)
+            self._tell_step()
             self._told = (self._step, now)
+
+    def tell_again(self) -> None:
+        """Tells the last step once more, now and then: a step can take long.
+
+        The launcher takes for a hang what tells nothing.
+        """
+        self._goes_on = True
+        if time.monotonic() - self._told_again_at >= self._again_s:
+            self._tell_started()
+            self._tell_step()
+
+    def _tell_step(self) -> None:
+        self._goes_on, self._told_again_at = False, time.monotonic()
+        self._job.tell("step", step=self._step, **self._figures)
 
     def _note(self, found: dict[str, str]) -> None:
         total, step = _whole(found.get("total")), _whole(found.get("step"))

@@ -160,7 +160,8 @@ class Progress(Strict):
     Attributes:
         match: Regular expressions, searched in each line (a progress bar's too) of the first
             process's output; groups by name: step, total, loss, epoch, lr. `huggingface` alone
-            stands for those of the Trainer.
+            stands for those of the Trainer. A line that differs from the one before counts as a
+            sign of life, also where its step is the same.
         total_steps: Steps in all, if they are known before.
         every_s: Seconds between two `step` events.
     """
@@ -196,6 +197,9 @@ def _as_stop(value: object) -> object:
 
 class Command(Strict):
     """Any program as a stage; a list alone is its `argv`.
+
+    Its ranks may end hours apart. Once one has ended well, another that says nothing for half an
+    hour hangs, and is ended.
 
     Attributes:
         argv: The program and its arguments; no shell. Names in braces are filled in.

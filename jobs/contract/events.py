@@ -13,11 +13,14 @@ Kinds and their fields beside `at` (Unix seconds) and `kind`:
   data_share (of a rank's time, waiting for data), clips_per_s, tokens_per_s (of text, without
   padding; both over all ranks), mfu (floating-point operations that the model needs, by those
   that the GPUs could do; only where both are known)
-- stragglers: step, median_s, lagging (ranks whose own time is over 1.2 medians), slowest (the
-  slowest eight of them: rank, host, own_s, forward_s, data_s, ratio); own time is waiting for own
-  data and the own forward pass, a mean step; nothing that waits for other ranks
 - no_tensorboard: message; from here on this attempt draws no curves
-- skipped: step, why (loss, gradient, no_clips), in_a_row, total; a step without an update
+- skipped: step, why (loss, gradient, no_clips), in_a_row, total; the last step without an update,
+  instead of `step` where none since the line before made one
+- `step`, `skipped`, `exit`: besides, what there is to tell since the one before, so that a training
+  writes at most one line each `log_every_s`: skipped (steps so far), skipped_since (their number by
+  why); bad_clips (unreadable ones), files (the first three: set, path, error; Timeout: not read in
+  time); stragglers (newest look: step, median_s, lagging: ranks whose time for data and forward
+  pass is over 1.2 medians, slowest eight: rank, host, own_s, forward_s, data_s, ratio)
 - checkpoint: step, path, bytes, save_s (from the copy until it was whole on the disk), held_s (of
   them, those that training waited), final
 - save_failed: step, error, retry_s (until it is tried again); training goes on meanwhile
@@ -25,7 +28,6 @@ Kinds and their fields beside `at` (Unix seconds) and `kind`:
   now on
 - bad_checkpoint: path (where it was set aside), reason
 - signal: name
-- bad_clip: set, path, error (its class; Timeout: it could not be read in time)
 - metric: name, value, and what else belongs to it
 - exit: outcome (done, stopped, failed, refused), code, step (the last one done), message, error
   (the exception's class), fault (`jobs.faults` has the words; a refusal also: parents, fenced,
@@ -249,11 +251,17 @@ def _first_step(event: Event) -> dict[str, Any]:
 
 def _step(event: Event) -> dict[str, Any]:
     kept = ("epoch", "loss", "step_s")
-    return {"last_step": event.fields.get("step")} | {key: event.fields.get(key) for key in kept}
+    told = {key: event.fields.get(key) for key in kept} | _skipped_so_far(event)
+    return told | {"last_step": event.fields.get("step")}
 
 
 def _skipped(event: Event) -> dict[str, Any]:
     return {"last_step": event.fields.get("step"), "skipped": event.fields.get("total")}
+
+
+def _skipped_so_far(event: Event) -> dict[str, Any]:
+    skipped = event.fields.get("skipped")
+    return {"skipped": skipped} if skipped else {}
 
 
 def _checkpoint(event: Event) -> dict[str, Any]:
@@ -274,7 +282,7 @@ def _exit(event: Event) -> dict[str, Any]:
     }
     if event.fields.get("step") is not None:
         told["last_step"] = event.fields["step"]
-    return told
+    return told | _skipped_so_far(event)
 
 
 def _not_requeued(event: Event) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from jobs.data.dataset import BadClip, ClipDataset, Sample, SampleKey
 from jobs.data.sampler import Dealing, Order, Position, RankShare
 
 WORKER_TIMEOUT_S = 300.0
+LONGEST_WAIT_S = 1500.0
+"""Other ranks wait for this one in a collective, and give up after 1800 s (`jobs.distributed.join`,
+and torch's own default). Who waits for its data gives up before, and says for what."""
 SENT_WHOLE_BYTES = 2**16
 """Larger tensors go from a worker to its rank in shared memory."""
 
@@ -257,7 +260,8 @@ def _torch_loader(
 
 
 def _longest_s(micro_batches: MicroBatches, size: int) -> float:
-    return WORKER_TIMEOUT_S + size * micro_batches.dataset.read_timeout_s
+    wanted_s = WORKER_TIMEOUT_S + size * micro_batches.dataset.read_timeout_s
+    return min(wanted_s, LONGEST_WAIT_S)
 
 
 def _begin_worker(_: int) -> None:

@@ -6,8 +6,8 @@ the annotation files serve as they are, and a pipeline file changes in one word,
 data/small`. Videos become H.264 in mp4, whatever the ending of their names says, with the short
 side 256 and a key frame each 16 frames, and without sound; each frame is shown when it was.
 Pictures, GIFs and folders of frames are linked (or copied) as they are, and so is a video that
-cannot be read: it stays the bad clip that it was. What took too long, or failed with the disk, is
-missing there until another call.
+cannot be read (it stays the bad clip that it was) or of which nothing faithful can be made. What
+took too long, or failed with the disk, is missing there until another call.
 
 It may be killed at any time and started again: what is done is not done again. Several processes
 share the work where RANK and WORLD_SIZE say so, as in a stage of a pipeline:
@@ -111,6 +111,8 @@ def judge(tally: Tally, max_bad: float, *, alone: bool) -> int:
         say(f"unreadable: {path}: {problem}")
     if len(tally.bad) > SHOWN_BAD:
         say(f"... and {len(tally.bad) - SHOWN_BAD} more")
+    for path, problem in list(tally.raw.items())[:SHOWN_BAD]:
+        say(f"left raw: {path}: {problem}")
     sys.stdout.write(f"{tally}\n")
     allowed = max_bad * tally.total
     if not alone:  # one part of many may hold more of the unreadable ones, by chance

@@ -7,7 +7,7 @@ from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_pipeline_arguments
 from launcher.commands.foreseeing import add_foresight_arguments, wanted
 from launcher.disk import look_at_disk
-from launcher.findings import findings
+from launcher.findings import findings, notes
 from launcher.grace import preflight
 from launcher.outlook import look_ahead
 from launcher.pipeline import Pipeline, load_pipeline
@@ -68,5 +68,7 @@ def run(args: argparse.Namespace) -> int:
         show_plan(screen, pipeline, plan)
         show_ahead(screen, asked, queues, disk, outlook, sizes)
         show_findings(screen, found)
+    for note in notes(pipeline):
+        screen.say(note)
     tell_preflight(screen, preflight(pipeline, open_cluster))
     return 0

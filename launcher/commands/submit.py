@@ -15,7 +15,7 @@ from launcher.commands.watch import LOCAL_EVERY_S, follow
 from launcher.doctor.examine import quick
 from launcher.doctor.finding import Finding, Level, of_level
 from launcher.errors import UsageError
-from launcher.findings import findings
+from launcher.findings import findings, notes
 from launcher.grace import preflight
 from launcher.pipeline import Pipeline, load_pipeline, start_from
 from launcher.show.console import Screen, open_screen
@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(screen, pipeline, cluster, as_json=args.json)
     prepared = prepare(pipeline, cluster)
+    for note in notes(pipeline):
+        screen.say(note)
     tell_preflight(screen, _checked(pipeline, cluster, force=args.force))
     ledger = Ledger.open(ledger_url(pipeline.runs), create=True)
     with acting(ledger, time.time, wait_s=WAIT_S) as lease:
@@ -95,6 +97,8 @@ def _dry_run(screen: Screen, pipeline: Pipeline, cluster: Cluster, *, as_json: b
         screen.json(preview_json(shown, wrong))
     else:
         show_preview(screen, pipeline, shown, wrong)
+    for note in notes(pipeline):
+        screen.say(note)
     tell_preflight(screen, found)
     return 0
 

@@ -1,6 +1,6 @@
 """The pipeline file: read, checked, with every fault at its line."""
 
-from launcher.pipeline.inputs import missing_inputs
+from launcher.pipeline.inputs import awaited_inputs, missing_inputs
 from launcher.pipeline.load import load_pipeline
 from launcher.pipeline.parts import (
     NO_JOB,
@@ -21,6 +21,7 @@ __all__ = [
     "Reuse",
     "Stage",
     "StageKind",
+    "awaited_inputs",
     "deadline_at",
     "load_pipeline",
     "missing_inputs",

@@ -188,6 +188,19 @@ def describe_attempt(
     )
 
 
+def without_checkpoints(attempt: Attempt, furthest: int) -> None:
+    """Says of a program that saves no checkpoints how many steps its attempt gained.
+
+    Args:
+        attempt: The ledger's row.
+        furthest: The last step that an attempt before it told.
+    """
+    if attempt.ended_at is None or attempt.last_step is None:
+        return
+    attempt.steps_gained = max(0, attempt.last_step - furthest)
+    attempt.steps_lost = None  # what the next attempt does again, only the program knows
+
+
 def cause(seen: Seen, intent: str | None = None) -> str | None:
     """Why an attempt ended, in two words; None for a good end.
 

@@ -11,7 +11,14 @@ from db.schema import Attempt, StageRun, Submission
 from jobs.contract.events import AttemptStory
 from launcher.cluster.base import JobRow
 from launcher.cluster.states import Meaning
-from launcher.reconcile.attempts import Seen, describe_attempt, remembered, see_attempts
+from launcher.reconcile.attempts import (
+    Seen,
+    describe_attempt,
+    remembered,
+    see_attempts,
+    without_checkpoints,
+)
+from launcher.reconcile.history import saves_checkpoints
 from launcher.reconcile.observe import Evidence, Observation, SeenCheckpoint, open_submission
 from launcher.reconcile.policy import Parent, Situation
 from launcher.reconcile.situation import Known, mark_of, situation_of
@@ -104,8 +111,10 @@ def _described(
     at: float,
 ) -> list[Attempt]:
     """The ledger's rows of a job's attempts; what is on the disk is the work of the last one."""
-    return [
-        describe_attempt(
+    saves = saves_checkpoints(submission)
+    described: list[Attempt] = []
+    for each in attempts:
+        row = describe_attempt(
             stage,
             submission,
             slurm_id,
@@ -113,8 +122,12 @@ def _described(
             saved_step=_saved_step(each.story, files.valid) if each is attempts[-1] else None,
             at=at,
         )
-        for each in attempts
-    ]
+        if not saves:
+            others = [*stage.attempts, *described]
+            earlier = [o for o in others if o.slurm_id != slurm_id or o.restart < each.restart]
+            without_checkpoints(row, max((o.last_step or 0 for o in earlier), default=0))
+        described.append(row)
+    return described
 
 
 def _saved_step(story: AttemptStory, valid: Sequence[SeenCheckpoint]) -> int | None:

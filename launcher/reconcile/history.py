@@ -59,6 +59,11 @@ def budgets_of(submission: Submission | None) -> Budgets:
     return Budgets(**known)
 
 
+def saves_checkpoints(submission: Submission | None) -> bool:
+    """Whether there are checkpoints to go by; a program with `checkpoints: none` has none."""
+    return submission is None or submission.spec.get("saves") is not False
+
+
 def newest_submission(stage: StageRun) -> Submission | None:
     """The newest submission of a stage run, open or not."""
     return stage.submissions[-1] if stage.submissions else None

@@ -89,6 +89,7 @@ def situation_of(known: Known) -> Situation:
         unseen_passes=(submission.unseen_passes or 0) if submission else 0,
         silent_s=_silent_s(submission, known.last, seen.at),
         past=history.count(attempts, stage.counted_from),
+        saves=history.saves_checkpoints(history.newest_submission(stage)),
         checkpoints=len(files.valid),
         all_damaged=bool(files.checkpoints) and not files.valid,
         releases=(submission.releases or 0) if submission else 0,

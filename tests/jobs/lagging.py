@@ -45,7 +45,7 @@ def main() -> None:
     dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
     job = paper_job(RunFolder(folder), rank=rank, ranks=2, told=rank == 0)
     module = Sleepy()
-    told = {"straggler_every_steps": EVERY, "log_every_s": 1e9, "data": [{"annotations": "-"}]}
+    told = {"straggler_every_steps": EVERY, "log_every_s": 1e-6, "data": [{"annotations": "-"}]}
     recipe = Train.model_validate(told | {"entry": "stage3", "lr": 1, "global_batch": 2})
     reporter = Reporter(job, recipe, module)
     reporter.started(Progress(), STEPS, 1)

@@ -93,6 +93,12 @@ class Attempt:
         path = self.folder.events_file(self.key)
         return [event for event in read_events(path) if event.kind == kind]
 
+    def left_out(self) -> list[tuple[str, str]]:
+        """Set and file of the clips that rank 0 told of as unreadable."""
+        told = read_events(self.folder.events_file(self.key))
+        files = [each for event in told for each in event.fields.get("files", ())]
+        return [(each["set"], each["path"]) for each in files]
+
     def log(self, rank: int) -> str:
         """What a rank wrote."""
         path = self.folder.log_file(self.key, rank)

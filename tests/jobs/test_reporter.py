@@ -87,13 +87,10 @@ def test_step_is_told_with_the_means_since_the_one_told_before(tmp_path):
     assert not {"loss_scale", "mfu"} & {*first, *last}
 
 
-def test_skipped_step_is_told_at_once_and_after_the_good_one_before_it(tmp_path):
-    job = paper_job(RunFolder(tmp_path), told=True)
-    reporter = Reporter(job, recipe(1e9))
-    make_steps(reporter, (1, 2), (0.5, 0.5))
-
+def skip(reporter: Reporter, step: int, *, total: int) -> None:
+    """Has a reporter hear of a step without a finite loss."""
     reporter.step(
-        Progress(3, skipped=4, skipped_in_a_row=1),
+        Progress(step, skipped=total, skipped_in_a_row=1),
         StepOutcome((), math.nan, (math.nan,), "loss"),
         lr=1,
         step_s=1,
@@ -101,15 +98,57 @@ def test_skipped_step_is_told_at_once_and_after_the_good_one_before_it(tmp_path)
         counts=reporter.counts(BATCHES),
     )
 
-    told = [event for event in told_by(job) if event.kind != "first_step"]
-    assert [(event.kind, event.fields["step"]) for event in told] == [
-        ("step", 1),
-        ("step", 2),
-        ("skipped", 3),
-    ]
-    assert told[2].fields == {"step": 3, "why": "loss", "in_a_row": 1, "total": 4}
+
+def test_skipped_steps_are_told_with_the_next_line_about_a_step(tmp_path):
+    job = paper_job(RunFolder(tmp_path), told=True)
+    reporter = Reporter(job, recipe(1e9))
+    make_steps(reporter, (1, 2), (0.5, 0.25))
+
+    skip(reporter, 3, total=4)
+    skip(reporter, 4, total=5)
+    reporter.finished()
+
+    _, last = [event for event in told_by(job) if event.kind != "first_step"]
+    assert (last.kind, last.fields["step"], last.fields["loss"]) == ("step", 2, 0.25)
+    assert (last.fields["skipped"], last.fields["skipped_since"]) == (5, {"loss": 2})
+    assert read_story(job.folder.events_file(job.place.attempt)).skipped == 5
+
+
+def test_skipped_step_has_a_line_of_its_own_where_no_other_has_changed_a_weight(tmp_path):
+    job = paper_job(RunFolder(tmp_path), told=True)
+    reporter = Reporter(job, recipe(1e9))
+    make_steps(reporter, (1,), (0.5,))
+
+    skip(reporter, 2, total=1)
+    reporter.finished()
+
+    _, last = [event for event in told_by(job) if event.kind != "first_step"]
+    assert (last.kind, last.fields["step"], last.fields["in_a_row"]) == ("skipped", 2, 1)
     story = read_story(job.folder.events_file(job.place.attempt))
-    assert (story.last_step, story.loss, story.skipped) == (3, 0.5, 4)
+    assert (story.last_step, story.loss, story.skipped) == (2, 0.5, 1)
+
+
+def test_all_that_goes_wrong_between_two_lines_is_one_line(tmp_path):
+    job = paper_job(RunFolder(tmp_path), told=True)
+    reporter = Reporter(job, recipe(1e9))
+    make_steps(reporter, (1,), (0.5,))
+
+    for number in range(1000):
+        tell_bad_clips(job, [BadClip("set", f"{number}.mp4", "OSError", "", SampleKey(0, number))])
+        skip(reporter, 2 + number, total=1 + number)
+    job.news.lag({"step": 100, "lagging": 1})
+    job.tell("exit", outcome="failed", code=1, message="", step=1001)
+
+    *_, last = told = told_by(job)
+    assert [event.kind for event in told] == ["first_step", "step", "exit"]
+    assert last.fields["bad_clips"] == 1000
+    assert [each["path"] for each in last.fields["files"]] == ["0.mp4", "1.mp4", "2.mp4"]
+    assert (last.fields["skipped_since"], last.fields["stragglers"]["step"]) == (
+        {"loss": 1000},
+        100,
+    )
+    story = read_story(job.folder.events_file(job.place.attempt))
+    assert (story.last_step, story.skipped, story.outcome) == (1001, 1000, "failed")
 
 
 def test_loss_of_a_skipped_step_is_in_no_mean(tmp_path):

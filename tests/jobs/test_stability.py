@@ -111,6 +111,7 @@ def test_run_that_is_lost_goes_on_counting_after_a_restart_and_stops_with_a_repo
     assert before.codes == [0, 0]
     assert skipped == [
         {"step": step, "why": "loss", "in_a_row": step - 1, "total": step - 1}
+        | {"skipped": step - 1, "skipped_since": {"loss": 1}}
         for step in (2, 3, 4, 5)
     ]
     assert (after.codes, after.story.outcome, after.story.skipped) == ([93, 93], "refused", 4)

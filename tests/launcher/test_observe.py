@@ -8,20 +8,34 @@ from typing import Any
 
 import pytest
 
+from jobs.contract.command import Command
 from jobs.contract.events import EventWriter
 from jobs.contract.manifest import Manifest, describe, write_manifest
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 from launcher.cluster.base import JobRow, NoAnswer, job_name
+from launcher.pipeline import Pipeline
 from launcher.reconcile.refresh import Refreshed, refresh_run
 from tests.launcher.paper import Paper
 from tests.launcher.worlds import make_pipeline, open_ledger, stage_rows, states, submit_run
 
 
+def with_command(pipeline: Pipeline, name: str, command: Command) -> Pipeline:
+    """The pipeline with a program as one of its stages."""
+    changed = {"kind": "command", "train": None, "command": command}
+    stages = [
+        dataclasses.replace(each, **changed) if each.name == name else each
+        for each in pipeline.stages
+    ]
+    return dataclasses.replace(pipeline, stages=tuple(stages))
+
+
 class World:
     """A submitted run on paper; `second` is job 101, `middle` 102, `third` 103."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: dict[str, Any] | None = None) -> None:
         self.pipeline = make_pipeline(folder)
+        if command is not None:  # in the place of what `second` trains
+            self.pipeline = with_command(self.pipeline, "second", Command.model_validate(command))
         self.paper = Paper()
         self.ledger = open_ledger(self.pipeline)
         self.run = submit_run(self.pipeline, self.paper, 1000.0)
@@ -211,6 +225,21 @@ def test_attempt_has_its_times_and_steps(world: World) -> None:
 
     fields = ("queued_s", "wall_clock_s", "gpu_s", "steps_gained", "steps_lost", "cause")
     assert world.attempts(*fields) == [(90.0, 800.0, 0.0, 50, 10, "preemption")]
+
+
+def test_program_without_checkpoints_gains_the_steps_that_no_attempt_had_told(tmp_path) -> None:
+    world = World(tmp_path, command={"argv": ["true"], "checkpoints": "none"})
+    for restart, step in enumerate((300, 200, 500)):
+        world.tell(STARTED, ("step", {"step": step, "step_s": 2.0}), restart=restart)
+        past = [world.row("REQUEUED", "sacct", restart=n, ended_at=1500.0) for n in range(restart)]
+        last = world.row("PREEMPTED", "sacct", restart=restart, started_at=1100.0, ended_at=1900.0)
+        world.refresh(past=[*past, last])
+
+    assert world.attempts("last_step", "steps_gained", "steps_lost") == [
+        (300, 300, None),
+        (200, 0, None),
+        (500, 200, None),
+    ]
 
 
 def test_requeued_job_has_two_attempts_and_the_first_is_closed(world: World) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from jobs.contract.command import Command, Progress, Stop, Watched
+from launcher.findings import notes
 from launcher.intent import stage_spec
 from launcher.pipeline import load_pipeline, missing_inputs
 from launcher.plan import make_plan
@@ -143,6 +144,56 @@ def test_folder_of_a_command_is_an_input(tmp_path):
     pipeline = load(tmp_path, with_command(WHOLE))
 
     assert missing_inputs(pipeline) == [f"stages.judge.command.cwd: {tmp_path}/code does not exist"]
+
+
+MAKES_MEDIA = """\
+  make:
+    command: {argv: [make-media], checkpoints: none, cwd: .}
+  between:
+    needs: [make, first]
+    train: &train
+      {entry: stage2, lr: 1, global_batch: 8, data: [{annotations: a.json, media: made}]}
+  behind:
+    needs: [between]
+    train: *train
+  apart:
+    needs: [first]
+    train:
+      entry: stage2
+      lr: 1
+      global_batch: 8
+      data: [{annotations: there.json, media: MEDIA}]
+"""
+
+
+def making_media(folder, media):
+    """A command, stages behind it that read `a.json` and `made`, and one apart from it."""
+    head = GOOD[: GOOD.index("  second:")]
+    (folder / "weights").mkdir()
+    (folder / "weights/first.pth").touch()
+    (folder / "there.json").touch()
+    return load(folder, head + MAKES_MEDIA.replace("MEDIA", media))
+
+
+def test_data_that_a_command_has_to_make_first_are_told_and_no_finding(tmp_path):
+    pipeline = making_media(tmp_path, ".")
+
+    assert missing_inputs(pipeline) == []
+    assert notes(pipeline) == [
+        f"p.yaml:12: stages.between.train.data.0.annotations: {tmp_path}/a.json does not exist "
+        "yet; make has to make it",
+        f"p.yaml:12: stages.between.train.data.0.media: {tmp_path}/made does not exist yet; "
+        "make has to make it",
+    ]
+
+
+def test_data_of_a_stage_that_no_command_comes_before_must_be_there(tmp_path):
+    pipeline = making_media(tmp_path, "made")
+
+    assert missing_inputs(pipeline) == [
+        f"stages.apart.train.data.0.media: {tmp_path}/made does not exist"
+    ]
+    assert len(notes(pipeline)) == 1
 
 
 def test_command_gives_no_weights_to_our_own_stages(tmp_path):

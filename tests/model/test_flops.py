@@ -83,12 +83,13 @@ def test_text_without_a_clip_has_gradients_from_the_first_adapter_on_only(target
     assert TrainingFlops(module)(arguments) == counted(module, arguments)
 
 
+@pytest.mark.parametrize("frames", [4, 1])
 @pytest.mark.parametrize("freeze", [("video_encoder",), (), ("video_encoder", "qformer")])
-def test_stage1_counts_what_torch_counts(freeze):
+def test_stage1_counts_what_torch_counts_of_clips_and_of_pictures(freeze, frames):
     module = VideoTextPretraining(tiny(), freeze=freeze)
     texts = torch.randint(7, 100, (3, 11))
     pairs = {"text_ids_BL": texts, "text_mask_BL": torch.ones_like(texts)}
-    video = {"video_BTCHW": torch.randn(3, 4, 3, 32, 32), "idx_B": torch.arange(3)}
+    video = {"video_BTCHW": torch.randn(3, frames, 3, 32, 32), "idx_B": torch.arange(3)}
     arguments = pairs | video
 
     assert TrainingFlops(module)(arguments) == counted(module, arguments)

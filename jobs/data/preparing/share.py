@@ -9,7 +9,8 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -18,10 +19,14 @@ from jobs.contract.files import sync_folder, write_atomic
 from jobs.data.annotations import read_items
 from jobs.data.errors import DataError
 from jobs.data.pictures import PICTURES
-from jobs.data.preparing.encoding import Recipe, telling_full_disk
+from jobs.data.preparing.encoding import Recipe, WritingError, telling_full_disk
 
 STATE = ".prepared"
 KEPT_AS_THEY_ARE = PICTURES | {".gif"}
+TIME_UNITS_NS = (100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
+"""In which disks keep times of change that do not keep nanoseconds; Lustre does in seconds."""
+ABANDONED_S = 24 * 3600.0
+"""No clip takes so long that its part is not written to in the meantime."""
 
 
 class OtherRecipeError(DataError):
@@ -124,13 +129,13 @@ class Shelf:
         source = self.source(media)
         changed_ns = source.stat().st_mtime_ns
         try:
-            return (self.out / media.path).stat().st_mtime_ns == changed_ns
+            return is_kept_time((self.out / media.path).stat().st_mtime_ns, changed_ns)
         except FileNotFoundError:
             return False
 
     def part(self, media: Media) -> Path:
         """Where to write it before it is moved into its place; another name in each process."""
-        name = f"{_digest(media)}.{socket.gethostname()}.{os.getpid()}"
+        name = f"{_digest(media)}.{_attempt()}{socket.gethostname()}.{os.getpid()}"
         return self.out / STATE / "parts" / name
 
     def put(self, media: Media, part: Path) -> None:
@@ -168,9 +173,16 @@ class Shelf:
         try:
             os.link(source.resolve(), part)
         except OSError:  # another disk, or one without links
+            self._copy(source, part)
+        self.put(media, part)
+
+    def _copy(self, source: Path, part: Path) -> None:
+        try:
             with telling_full_disk():
                 shutil.copyfile(source, part)
-        self.put(media, part)
+        except WritingError:
+            part.unlink(missing_ok=True)  # the disk is full of it
+            raise
 
     def note_bad(self, media: Media, problem: str) -> None:
         """Remembers that it cannot be prepared; said again by the next call."""
@@ -194,16 +206,43 @@ class Shelf:
         return self.out / STATE / "bad" / f"{_digest(media)}.json"
 
     def _sweep(self) -> None:
-        """Removes what killed processes of this machine have left half written."""
-        for path, host, process in self._parts():
-            if host == socket.gethostname() and not Path(f"/proc/{process}").exists():
-                path.unlink(missing_ok=True)
+        """Removes what killed processes have left half written.
 
-    def _parts(self) -> Iterator[tuple[Path, str, str]]:
+        Those of this machine that are gone, those of other attempts of the same stage (only one
+        of them runs at a time), and whatever nobody has written to for a day.
+        """
         for path in (self.out / STATE / "parts").iterdir():
-            host_and_process = path.name.split(".", 1)[-1]
-            host, _, process = host_and_process.rpartition(".")
-            yield path, host, process
+            try:
+                if self._is_abandoned(path):
+                    path.unlink()
+            except FileNotFoundError:  # another process has just removed or moved it
+                continue
+
+    def _is_abandoned(self, path: Path) -> bool:
+        owner = path.name.split(".", 1)[-1]
+        attempt, _, rest = owner.rpartition("@")
+        host, _, process = rest.rpartition(".")
+        if host == socket.gethostname() and not Path(f"/proc/{process}").exists():
+            return True
+        own = _attempt()
+        if own and attempt and attempt.partition("+")[0] == own.partition("+")[0]:
+            return f"{attempt}@" != own
+        return time.time() - path.lstat().st_mtime > ABANDONED_S
+
+
+def is_kept_time(kept_ns: int, set_ns: int) -> bool:
+    """Whether a disk may show `kept_ns` where `set_ns` was set as the time of change."""
+    return kept_ns == set_ns or any(
+        kept_ns % unit == 0 and abs(kept_ns - set_ns) < unit for unit in TIME_UNITS_NS
+    )
+
+
+def _attempt() -> str:
+    """Of which stage and which attempt this process is part, for names; empty: of none."""
+    stage, attempt = os.environ.get("LAUNCHER_STAGE_FOLDER"), os.environ.get("LAUNCHER_ATTEMPT")
+    if stage is None or attempt is None:
+        return ""
+    return f"{blake2b(stage.encode(), digest_size=8).hexdigest()}+{attempt}@"
 
 
 def _digest(media: Media) -> str:

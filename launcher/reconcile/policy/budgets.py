@@ -62,7 +62,13 @@ def limit_reached(s: Situation) -> Decision | None:
 
 
 def no_progress(s: Situation) -> Decision | None:
-    """Attempts in a row, whatever ended them, that left no newer checkpoint."""
+    """Attempts in a row, whatever ended them, that left no newer checkpoint.
+
+    Of a stage that saves none only failures of its own count: what a program such as
+    `jobs.data.prepare` has done, and goes on from, only the program knows.
+    """
+    if not s.saves:
+        return _fails_in_vain(s)
     in_vain = _trailing(s.past, lambda past: past.progress <= 0)
     if in_vain < s.budgets.no_progress:
         return None
@@ -70,6 +76,17 @@ def no_progress(s: Situation) -> Decision | None:
     return hold(
         "no-progress",
         f"{in_vain} attempts in a row left no newer checkpoint ({causes}); find out why, {_RESUME}",
+    )
+
+
+def _fails_in_vain(s: Situation) -> Decision | None:
+    failures = failures_in_a_row(s)
+    if failures < s.budgets.no_progress:
+        return None
+    return hold(
+        "no-progress",
+        f"it failed {failures} times, and its output told of no step further than before; find "
+        f"out why, {_RESUME}",
     )
 
 

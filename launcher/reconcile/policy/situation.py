@@ -99,7 +99,8 @@ class End:
         ran_s: For how long.
         step: Last step that it told.
         stepped: It made at least one step.
-        progress: Steps that its newest valid checkpoint is ahead of the one it began with.
+        progress: Steps that its newest valid checkpoint is ahead of the one it began with; of a
+            stage that saves none, that it came further than any attempt before it.
         ended_by_others: When it stopped, Slurm was ending it already: a cancel, or the end of its
             grace or of its time.
         host: Node of the rank that failed first.
@@ -131,7 +132,7 @@ class Past:
     """An attempt that has ended, as the budgets count it.
 
     Attributes:
-        progress: Steps by which it moved the newest checkpoint.
+        progress: Steps by which it moved the newest checkpoint; see `End`.
         failed: It ended by its own fault.
         kind: Its cause, as a word.
         error: The exception's name.
@@ -173,6 +174,7 @@ class Situation:
         unseen_passes: Passes for which nobody has known it.
         silent_s: Seconds for which its files have told nothing new.
         past: Attempts that count, oldest first; the ended one of `end` is the last of them.
+        saves: It saves checkpoints, so that what moves shows.
         checkpoints: How many valid checkpoints there are.
         all_damaged: There are checkpoints, and not one of them is valid.
         releases: How often the job has been released from Slurm's hold.
@@ -203,6 +205,7 @@ class Situation:
     unseen_passes: int = 0
     silent_s: float = 0.0
     past: tuple[Past, ...] = ()
+    saves: bool = True
     checkpoints: int = 0
     all_damaged: bool = False
     releases: int = 0

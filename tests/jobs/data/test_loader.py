@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 import torch
+from torch.distributed import default_pg_timeout
 
 from jobs.contract.batching import Batching
 from jobs.data.annotations import open_set
@@ -203,3 +204,20 @@ def test_evaluation_hands_on_bad_clips(half_broken):
     batches = list(evaluation_loader(half_broken, RankShare(0, 2, 10)))
 
     assert [(len(batch.samples), len(batch.bad)) for batch in batches] == [(0, 10)] * 3
+
+
+@pytest.mark.parametrize(("micro", "timeout_s"), [(4, 540.0), (48, 1500.0)])
+def test_rank_gives_up_waiting_for_a_large_batch_before_the_others_give_it_up(
+    dataset, micro, timeout_s
+):
+    loader = training_loader(
+        dataset,
+        MixedOrder.of(dataset.sets, 48, 0),
+        Dealing(Batching(48, micro, 1), 0, 1),
+        collate,
+        Position(0, 0),
+        steps=1,
+        num_workers=1,
+    )
+
+    assert loader.timeout == timeout_s < default_pg_timeout.total_seconds()

@@ -1,6 +1,7 @@
 """Clips prepared once: what is in them, and that the work stands being killed, shared, resumed."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from jobs.data.annotations import open_set
 from jobs.data.decoding import open_video
 from jobs.data.prepare import judge, main
 from jobs.data.preparing.encoding import Recipe, Shown, UnfaithfulError, compare, encode_clip
-from jobs.data.preparing.share import Media, Shelf
+from jobs.data.preparing.share import ABANDONED_S, Media, Shelf, is_kept_time
 from jobs.data.preparing.work import Preparing, Tally
 from jobs.data.sampling import Sampling
 from jobs.data.synthetic import CODECS, Codec, encode
@@ -175,6 +176,100 @@ def test_clip_that_took_too_long_is_tried_again_by_the_next_call(corpus, tmp_pat
     assert (again.encoded, again.bad) == (1, {})
 
 
+def test_clip_that_took_too_long_is_not_encoded_on_and_leaves_no_part(many, tmp_path):
+    shelf, media = Shelf(many.parent, tmp_path / "out"), [Media("00.mp4", moving=True)]
+    shelf.begin(Recipe())
+    before = set(threading.enumerate())
+
+    late = Preparing(shelf, Recipe(), timeout_s=0.0).run(media, workers=1)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=30)
+
+    assert late.bad["00.mp4"].startswith("Timeout")
+    assert late.frames < 40
+    assert list((tmp_path / "out" / ".prepared" / "parts").iterdir()) == []
+
+
+def test_long_clip_is_told_of_while_it_is_encoded(many, tmp_path, capsys):
+    shelf, media = Shelf(many.parent, tmp_path / "out"), [Media("00.mp4", moving=True)]
+    shelf.begin(Recipe())
+
+    Preparing(shelf, Recipe(), told_every_s=0.01).run(media, workers=1)
+
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("0/1 media")]
+    assert len(set(told)) > 1
+
+
+def test_second_call_does_nothing_on_a_disk_that_keeps_whole_seconds(corpus, tmp_path, capsys):
+    rows = annotate(corpus.parent, "small.webm", name="seconds.json")
+    prepare(rows, tmp_path)
+    made = tmp_path / "small.webm"
+    os.utime(made, ns=(0, made.stat().st_mtime_ns // 10**9 * 10**9))
+
+    prepare(rows, tmp_path)
+
+    assert "0 encoded, 0 kept as they are, 1 done before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kept_ns", "is_kept"),
+    [
+        (1_700_000_001_987_654_321, True),
+        (1_700_000_001_987_654_300, True),
+        (1_700_000_001_987_654_000, True),
+        (1_700_000_001_000_000_000, True),
+        (1_700_000_002_000_000_000, True),  # rounded up
+        (1_700_000_000_000_000_000, True),
+        (1_700_000_001_987_654_320, False),
+        (1_700_000_001_500_000_000, False),
+        (1_699_999_999_000_000_000, False),
+    ],
+)
+def test_time_of_change_may_be_kept_in_coarser_units(kept_ns, is_kept):
+    assert is_kept_time(kept_ns, 1_700_000_001_987_654_321) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        ("a.{own}+7.0@elsewhere.1", False),
+        ("a.{own}+7.1@elsewhere.1", True),
+        ("a.0123456789abcdef+7.0@elsewhere.1", True),
+        ("a.elsewhere.1", True),
+    ],
+)
+def test_parts_of_earlier_attempts_are_swept_wherever_they_ran(tmp_path, monkeypatch, name, stays):
+    monkeypatch.setenv("LAUNCHER_STAGE_FOLDER", "/runs/r/stages/s")
+    monkeypatch.setenv("LAUNCHER_ATTEMPT", "7.1")
+    shelf = Shelf(tmp_path, tmp_path / "out")
+    own = shelf.part(Media("b", moving=True)).name.split(".", 1)[1].partition("+")[0]
+    part = tmp_path / "out" / ".prepared" / "parts" / name.format(own=own)
+    part.parent.mkdir(parents=True)
+    part.touch()
+
+    shelf.begin(Recipe())
+
+    assert part.exists() is stays
+
+
+def test_part_that_nobody_has_written_to_for_days_is_swept(tmp_path):
+    part = tmp_path / "out" / ".prepared" / "parts" / "a.elsewhere.1"
+    part.parent.mkdir(parents=True)
+    part.touch()
+    os.utime(part, (0, time.time() - 2 * ABANDONED_S))
+
+    Shelf(tmp_path, tmp_path / "out").begin(Recipe())
+
+    assert not part.exists()
+
+
+def test_clip_that_is_left_raw_is_no_unreadable_one(capsys):
+    tally = Tally(1, raw={"a.mp4": "Unfaithful: frame 3 is shown at 0.1 s"})
+
+    assert judge(tally, 0.0, alone=True) == 0
+    assert "left raw: a.mp4: Unfaithful" in capsys.readouterr().err
+
+
 def test_empty_folder_of_frames_stays_the_bad_clip_that_it_was(tmp_path):
     (tmp_path / "raw" / "empty").mkdir(parents=True)
     rows = annotate(tmp_path / "raw", "empty")
@@ -312,6 +407,7 @@ def test_disk_that_takes_no_more_is_no_fault_of_the_clips(many, tmp_path):
     assert "make room" in told
     assert visible(tmp_path / "out") == []
     assert not (tmp_path / "out" / ".prepared" / "bad").exists()
+    assert list((tmp_path / "out" / ".prepared" / "parts").iterdir()) == []
 
 
 def test_pipeline_stage_shares_the_work_among_its_ranks(run, many, tmp_path):

@@ -62,7 +62,7 @@ def test_slow_rank_is_told_although_all_ranks_take_a_step_in_the_same_time(tmp_p
 
     stage = RunFolder(tmp_path).stage("s1")
     path = stage.events_file(paper_job(RunFolder(tmp_path)).place.attempt)
-    told = [event.fields for event in read_events(path) if event.kind == "stragglers"]
+    told = [e.fields["stragglers"] for e in read_events(path) if "stragglers" in e.fields]
     assert [each["step"] for each in told] == [2 + EVERY, 2 + 2 * EVERY]
     for slow_in, each in zip(SLOW_IN, told, strict=True):
         (slowest,) = each["slowest"]

@@ -33,6 +33,22 @@ def test_attempts_in_vain_are_counted_whatever_ended_them() -> None:
     assert "preemption, node failure" in decision.sentence
 
 
+def test_interruptions_do_not_end_a_program_that_saves_no_checkpoints() -> None:
+    decision = decide(again(PREEMPTED, 300, saves=False, checkpoints=0))
+
+    assert (decision.rule, decision.action) == ("preempted", Action.RESUBMIT)
+
+
+@pytest.mark.parametrize(("gained", "action"), [(0, Action.HOLD), (1, Action.RESUBMIT)])
+def test_program_that_saves_no_checkpoints_is_held_for_failures_of_its_own(gained, action) -> None:
+    patient = Budgets(no_progress=3, failures=9)
+    history = (failed("A", step=1), PREEMPTED, failed("B", step=2, progress=gained), PREEMPTED)
+
+    decision = decide(after(failed("C", step=3), *history, saves=False, budgets=patient))
+
+    assert decision.action is action
+
+
 def test_progress_resets_the_count_of_attempts_in_vain() -> None:
     assert decide(after(PREEMPTED, PREEMPTED, PREEMPTED, MOVED)).rule == "preempted"
 
