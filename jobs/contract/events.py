@@ -16,11 +16,6 @@ Kinds and their fields beside `at` (Unix seconds) and `kind`:
 - no_tensorboard: message; from here on this attempt draws no curves
 - skipped: step, why (loss, gradient, no_clips), in_a_row, total; the last step without an update,
   instead of `step` where none since the line before made one
-- `step`, `skipped`, `exit`: besides, what there is to tell since the one before, so that a training
-  writes at most one line each `log_every_s`: skipped (steps so far), skipped_since (their number by
-  why); bad_clips (unreadable ones), files (the first three: set, path, error; Timeout: not read in
-  time); stragglers (newest look: step, median_s, lagging: ranks whose time for data and forward
-  pass is over 1.2 medians, slowest eight: rank, host, own_s, forward_s, data_s, ratio)
 - checkpoint: step, path, bytes, save_s (from the copy until it was whole on the disk), held_s (of
   them, those that training waited), final
 - save_failed: step, error, retry_s (until it is tried again); training goes on meanwhile
@@ -36,6 +31,12 @@ Kinds and their fields beside `at` (Unix seconds) and `kind`:
 - after exit, on Slurm: requeued; not_requeued: word (Slurm's for the job); requeue_failed: message
 
 A rank other than 0 that fails or refuses tells its `exit` in a file of its own.
+
+`step`, `skipped` and `exit` tell besides what happened since the one before, so that a training
+writes at most one line each `log_every_s`: skipped (steps so far), skipped_since (their number by
+why); bad_clips (unreadable ones), files (the first three: set, path, error; Timeout: not read in
+time); stragglers (newest look: step, median_s, lagging: ranks whose time for data and forward
+pass is over 1.2 medians, slowest eight: rank, host, own_s, forward_s, data_s, ratio).
 """
 
 import json
