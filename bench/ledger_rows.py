@@ -259,6 +259,7 @@ def _attempt(
         exit_kind=None if ends == "no" else kind,
         loss=2.0 / (1 + target / 500),
         step_s=STEP_S,
+        work_s=(target + lost - first) * STEP_S,
     )
     is_done = ends == "done"
     _checkpoints(rows, run_id, stage_run, attempt, steps, started_at, is_done=is_done)

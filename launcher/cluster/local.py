@@ -9,9 +9,10 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from launcher.cluster.base import JobRequest, JobRow, NoAnswer, Rows, job_name
@@ -24,13 +25,17 @@ _CONTROLLER = "submitit.local._local"
 
 
 class LocalCluster:
-    """Jobs as processes on this machine. It cannot make a job wait for another."""
+    """Jobs as processes on this machine. It cannot make a job wait for another.
+
+    Args:
+        jobs: Those that this process has started already, by their ids; submitit's.
+    """
 
     name = "local"
     holds_dependencies = False
 
-    def __init__(self) -> None:
-        self._jobs: dict[str, Any] = {}
+    def __init__(self, jobs: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._jobs = dict(jobs)
 
     def submit(self, request: JobRequest) -> str:
         """Starts a job and gives its id, the token.
@@ -66,13 +71,11 @@ class LocalCluster:
 
     def live(self) -> Rows:
         """The jobs of this user whose controllers run on this machine."""
-        running = list(_controllers())
-        self._reap({folder.name for _, folder in running})
-        return [_row(pid, folder) for pid, folder in running]
+        return [_row(pid, folder) for pid, folder in self._running()]
 
     def history(self, slurm_ids: Sequence[str], *, since: float | None = None) -> Rows:  # noqa: ARG002 - all that runs here is in the process table
         """Says of each job that does not run here that it is gone; how, its event file tells."""
-        running = {folder.name for _, folder in _controllers()}
+        running = {folder.name for _, folder in self._running()}
         return [
             JobRow(slurm_id=token, restart=0, name="", word=WORD_OF_GONE, source="local")
             for token in slurm_ids
@@ -121,12 +124,21 @@ class LocalCluster:
         """None: there is no queue here."""
         return None
 
-    def _reap(self, running: set[str]) -> None:
-        """Takes note of the ends of our own controllers, so that no zombie stays."""
-        for token in self._jobs.keys() - running:
-            job = self._jobs.pop(token)
-            while not job.done():  # it is exiting, its command line is gone already
-                time.sleep(0.01)
+    def _running(self) -> list[tuple[int, Path]]:
+        """The controllers that run; takes note of the ends of our own, so that no zombie stays.
+
+        For a moment at its start and at its end a process has no command line. Of our own we
+        know which of the two it is, and wait until it shows.
+        """
+        while True:
+            found = list(_controllers())
+            hidden = self._jobs.keys() - {folder.name for _, folder in found}
+            for token in [token for token in hidden if self._jobs[token].done()]:
+                del self._jobs[token]
+                hidden.remove(token)
+            if not hidden:
+                return found
+            time.sleep(0.01)
 
 
 def _check(request: JobRequest) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.contract.events import read_events, read_story
+from jobs.contract.events import read_events
 from jobs.contract.paths import AttemptKey, StageFolder
+from jobs.contract.story import read_story
 
 _SEARCHED = 1_000_000
 """Bytes at the end of a log in which a traceback is looked for."""

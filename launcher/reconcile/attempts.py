@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from db.schema import Attempt, StageRun, Submission
-from jobs.contract.events import AttemptStory
 from jobs.contract.paths import AttemptKey
+from jobs.contract.story import AttemptStory
 from launcher.cluster.base import JobRow, job_name
 from launcher.cluster.states import (
     WORD_OF_REQUEUED,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from db.schema import Attempt, StageRun, Submission
-from jobs.contract.events import AttemptStory
+from jobs.contract.story import AttemptStory
 from launcher.cluster.base import JobRow
 from launcher.cluster.states import Meaning
 from launcher.reconcile.attempts import (

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from db.schema import StageRun, Submission
 from db.states import OPEN_SUBMISSION_STATES
-from jobs.contract.events import AttemptStory, read_story
 from jobs.contract.manifest import (
     NAME,
     Manifest,
@@ -18,6 +17,7 @@ from jobs.contract.manifest import (
     read_manifest,
 )
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
+from jobs.contract.story import AttemptStory, read_story
 from launcher.cluster.base import Cluster, JobRow, NoAnswer, Rows, job_name
 
 DIGEST_S = 120.0

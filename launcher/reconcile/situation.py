@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from db.schema import Attempt, StageRun, Submission
 from db.states import StageKind
-from jobs.contract.events import AttemptStory
+from jobs.contract.story import AttemptStory
 from launcher.cluster.base import JobRow, NoAnswer
 from launcher.cluster.states import (
     Ending,

@@ -6,8 +6,8 @@ from typing import Any
 
 from db.schema import StageRun
 from db.states import StageKind, StageState
-from jobs.contract.events import read_story
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
+from jobs.contract.story import read_story
 from launcher.runs import next_command
 from launcher.show.console import Screen
 from launcher.show.status import metrics_table, show_status

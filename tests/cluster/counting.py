@@ -15,10 +15,11 @@ from typing import Any
 
 import cloudpickle
 
-from jobs.contract.events import AttemptStory, Event, read_events, read_story
+from jobs.contract.events import Event, read_events
 from jobs.contract.manifest import Manifest, describe, newest_valid, write_manifest
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 from jobs.contract.spec import StageSpec
+from jobs.contract.story import AttemptStory, read_story
 from jobs.contract.task import StageTask
 from jobs.job import Job, StoppedError
 from launcher.cluster import SlurmCluster

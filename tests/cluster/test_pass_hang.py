@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from db.passes import quarantined
-from jobs.contract.events import read_story
 from jobs.contract.paths import AttemptKey
+from jobs.contract.story import read_story
 from jobs.data.synthetic import make_set
 from jobs.data.tokenizer import build_tokenizer
 from launcher.cluster import SlurmCluster

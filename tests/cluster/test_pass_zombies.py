@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.contract.events import read_story
 from jobs.contract.exits import REFUSED
 from jobs.contract.manifest import sha256_of
 from jobs.contract.paths import AttemptKey
+from jobs.contract.story import read_story
 from launcher.cluster import SlurmCluster
 from tests.cluster.followed import Followed, cancel_all, newest_step, on_slurm, submitting
 from tests.cluster.processes import Process, processes_of, send

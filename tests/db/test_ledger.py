@@ -108,5 +108,5 @@ def test_wrong_statement_is_not_called_a_broken_ledger(ledger, make_run):
 def test_ledger_that_vanished_is_an_error_of_the_ledger(ledger, tmp_path):
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
 
-    with pytest.raises(LedgerError, match="unable to open database file"), ledger.read() as session:
+    with pytest.raises(LedgerError, match="SQLite cannot open it"), ledger.read() as session:
         session.execute(text("SELECT 1"))

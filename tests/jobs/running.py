@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import submitit
 
-from jobs.contract.events import AttemptStory, Event, read_events, read_story
+from jobs.contract.events import Event, read_events
 from jobs.contract.paths import AttemptKey, RunFolder, StageFolder
 from jobs.contract.spec import StageSpec
+from jobs.contract.story import AttemptStory, read_story
 from jobs.contract.task import StageTask
 
 ROOT = Path(__file__).parents[2]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.contract.events import AttemptStory
 from jobs.contract.manifest import checkpoint_folders, done_marker, read_manifest
+from jobs.contract.story import AttemptStory
 from jobs.optimizer import lr_multiple
 from tests.jobs.running import extensions
 

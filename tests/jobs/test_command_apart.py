@@ -15,9 +15,10 @@ import pytest
 from jobs.command.pulse import Pulse, beating
 from jobs.command.steps import Steps
 from jobs.contract.command import Progress
-from jobs.contract.events import AttemptStory, read_events, read_story
+from jobs.contract.events import read_events
 from jobs.contract.manifest import done_marker
 from jobs.contract.paths import RunFolder
+from jobs.contract.story import AttemptStory, read_story
 from tests.jobs.apart import SHORT
 from tests.jobs.paper import paper_job
 

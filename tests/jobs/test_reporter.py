@@ -10,9 +10,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from jobs.checkpoint.progress import Progress
-from jobs.contract.events import read_events, read_story
+from jobs.contract.events import read_events
 from jobs.contract.paths import RunFolder
 from jobs.contract.spec import Train
+from jobs.contract.story import read_story
 from jobs.data.dataset import BadClip, SampleKey
 from jobs.data.loader import Batch
 from jobs.feed import StepBatches

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.contract.events import EventWriter, read_events, read_story
+from jobs.contract.events import EventWriter, read_events
 from jobs.contract.files import write_atomic
 from jobs.contract.manifest import Manifest, describe, write_manifest
 from jobs.contract.paths import AttemptKey
+from jobs.contract.story import read_story
 from jobs.contract.task import StageTask
 from jobs.data.mixing import MixedOrder
 from jobs.distributed import Place

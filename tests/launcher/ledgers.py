@@ -60,7 +60,7 @@ def attempts_of(stage: StageRun, submission_id: int) -> list[Attempt]:
         **common, restart=0, state="PREEMPTED", cause="preemption", queued_at=NOW - 19_000,
         started_at=NOW - 18_000, ended_at=NOW - 16_750, wall_clock_s=1250.0, queued_s=1000.0,
         gpu_s=10_000.0, first_step=0, last_step=120, steps_gained=100, steps_lost=20,
-        exit_kind=None, loss=2.0, step_s=10.0,
+        exit_kind=None, loss=2.0, step_s=10.0, work_s=1200.0,
     )  # fmt: skip
     failed = Attempt(
         **common, restart=1, state="FAILED", cause="failure", started_at=NOW - 10_000,
@@ -69,6 +69,7 @@ def attempts_of(stage: StageRun, submission_id: int) -> list[Attempt]:
     going_on = Attempt(
         **common, restart=2, state="RUNNING", started_at=NOW - 1_000, wall_clock_s=1000.0,
         queued_s=5.0, gpu_s=8_000.0, first_step=100, last_step=180, loss=1.25, step_s=10.0,
+        work_s=800.0,
     )  # fmt: skip
     return [first, failed, going_on]
 
@@ -125,7 +126,7 @@ def _rows(runs: int, stages: int, attempts: int) -> Iterator[tuple[type, Iterato
             "queued_at": NOW - 900.5, "started_at": NOW - 800.25, "ended_at": NOW - 0.125,
             "wall_clock_s": 800.125, "queued_s": 100.25, "gpu_s": 25_604.0, "first_step": 0,
             "last_step": 100, "steps_gained": 90, "steps_lost": 10, "num_nodes": 4,
-            "loss": 1 / 3, "step_s": 0.1,
+            "loss": 1 / 3, "step_s": 0.1, "work_s": 10.25,
         }
         for n in ids
         for restart in range(attempts)

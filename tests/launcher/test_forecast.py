@@ -139,8 +139,10 @@ def attempt(**known: object) -> Attempt:
 
 
 def test_goodput_is_surviving_steps_by_allocated_time() -> None:
-    ended = attempt(wall_clock_s=100.0, step_s=2.0, steps_gained=30, steps_lost=10, ended_at=1.0)
-    runs = attempt(wall_clock_s=100.0, step_s=1.0, first_step=30, last_step=90)
+    ended = attempt(
+        wall_clock_s=100.0, last_step=40, work_s=80.0, steps_gained=30, steps_lost=10, ended_at=1.0
+    )
+    runs = attempt(wall_clock_s=100.0, work_s=60.0, first_step=30, last_step=90)
 
     work = work_of([ended, runs])
 
@@ -149,7 +151,7 @@ def test_goodput_is_surviving_steps_by_allocated_time() -> None:
 
 
 def test_attempt_that_ended_before_a_step_counts_as_allocated() -> None:
-    told = attempt(wall_clock_s=100.0, step_s=2.0, steps_gained=50, ended_at=1.0)
+    told = attempt(wall_clock_s=100.0, work_s=100.0, last_step=50, steps_gained=50, ended_at=1.0)
     silent = attempt(wall_clock_s=60.0, ended_at=2.0)
 
     assert work_of([told, silent]) == Work(160.0, 100.0, 0.0)

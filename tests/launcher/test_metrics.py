@@ -61,7 +61,7 @@ def test_stage_that_runs_has_the_numbers_of_its_rows(tmp_path: Path) -> None:
         "attempts_total": 3,
         "lost_steps_total": 20,
         "allocated_gpu_seconds": 20_000.0,
-        # (100 + 80 steps) x 10 s x 8 GPUs of 20 000 GPU-seconds
+        # 100 of 120 steps in 1200 s, and 80 in 800 s, of the seconds with nodes
         "goodput_ratio": pytest.approx(0.72),
         "queue_seconds": 1065.0,
         "checkpoint_steps": 150,

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.contract.events import AttemptStory, EventWriter, read_events, read_story
+from jobs.contract.events import EventWriter, read_events
+from jobs.contract.story import AttemptStory, read_story
 
 BEGIN = {"hosts": ["n1", "n2"], "world_size": 16}
 STARTED = {"resume_step": 100, "total_steps": 900}
@@ -107,6 +108,7 @@ def test_story_of_a_stopped_attempt_says_where_it_was_and_what_is_safe(path):
         epoch=1,
         loss=2.5,
         step_s=0.8,
+        work_s=16.0,
         saved_step=120,
         save_s=3.5,
         outcome="stopped",
