@@ -37,18 +37,32 @@ def end_failed(job: Job, error: Exception) -> int:
     zombie = _zombie_of(job)
     if zombie is not None:
         return end(job, "refused", exits.REFUSED, zombie, fault="fenced")
-    fault, name = fault_of(error), type(error).__name__
-    return end(
-        job,
-        "failed",
-        1,
-        f"{name}: {error}",
-        step=job.reached.step,
-        error=name,
-        fault=fault.kind,
-        lost_peer=fault.lost_peer,
-        host=None if fault.lost_peer else job.place.host,
-    )
+    return end(job, "failed", 1, _words(error), **_failure(job, error))
+
+
+def tell_fault(job: Job, error: Exception) -> None:
+    """Tells what went wrong on a rank other than 0 that ends only when all others do.
+
+    The first one that tells explains the end of the attempt, and the job may be killed meanwhile.
+    """
+    told = {"outcome": "failed", "code": 1, "message": _words(error)} | _failure(job, error)
+    _tell_own_fault(job, {name: value for name, value in told.items() if value is not None})
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _failure(job: Job, error: Exception) -> dict[str, object]:
+    """The fields of a failure's event."""
+    fault = fault_of(error)
+    return {
+        "step": job.reached.step,
+        "error": type(error).__name__,
+        "fault": fault.kind,
+        "lost_peer": fault.lost_peer,
+        "host": None if fault.lost_peer else job.place.host,
+    }
 
 
 def end_refused(job: Job, refused: RefusedError) -> int:

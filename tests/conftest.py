@@ -8,10 +8,12 @@ from hypothesis import settings
 
 from tests.cluster.fixture import slurm
 from tests.gpu.marker import pytest_runtest_setup, pytest_terminal_summary
+from tests.kernels import use_recorded_kernels
 from tests.sharing import Sharing, check_users_of_the_chain, in_order
 
 __all__ = ["pytest_runtest_setup", "pytest_terminal_summary", "slurm"]
 
+use_recorded_kernels()
 # A shell starts what it puts in the background deaf to Ctrl-C, and every child inherits that:
 # the tests that press it would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -127,7 +127,7 @@ def _manifest(path: Path) -> Manifest | None:
         time.sleep(SECOND_LOOK_S)
         found = read_manifest(path)
     if found is None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             (path / NAME).read_bytes()
     return found
 
@@ -139,12 +139,15 @@ def _wrong_on_any_rank(path: Path, manifest: Manifest | None) -> list[str]:
     rank, ranks = dist.get_rank(), dist.get_world_size()
     looks = [Look()] * ranks
     dist.all_gather_object(looks, _look_twice(path, manifest.files[rank::ranks]))
-    doubted = {name for look in looks[1:] for name in look.faults}
-    files = [file for file in manifest.files if file.name in doubted]
-    again = on_rank_0(lambda: _look(path, files)) if files else Look()
-    faults = {**looks[0].faults, **again.faults}
-    troubles = [look.error or alone_in(look, faults) for look in looks]
-    troubles[0] = troubles[0] or again.error
+    troubles: list[OSError | None] = [look.error for look in looks]
+    faults: dict[str, str] = {}
+    # What a rank has found damaged another one reads too, on another node where there are several.
+    for witness, doubting in ((0, looks[1:]), (ranks - 1, looks[:1])):
+        doubted = {name for look in doubting for name in look.faults}
+        again = _asked(witness, path, [each for each in manifest.files if each.name in doubted])
+        troubles[witness] = troubles[witness] or again.error
+        faults |= again.faults
+    troubles = [told or alone_in(look, faults) for told, look in zip(troubles, looks, strict=True)]
     for of_rank, trouble in enumerate(troubles):
         if trouble is not None and of_rank == rank:
             raise trouble
@@ -152,6 +155,15 @@ def _wrong_on_any_rank(path: Path, manifest: Manifest | None) -> list[str]:
         if trouble is not None:
             raise ConnectionResetError(f"rank {of_rank} cannot read {path}: {trouble}")
     return list(faults.values())
+
+
+def _asked(rank: int, path: Path, files: Sequence[CheckpointFile]) -> Look:
+    """What one rank sees of files, on all ranks; all call it."""
+    if not files:
+        return Look()
+    answer = [_look(path, files) if dist.get_rank() == rank else None]
+    dist.broadcast_object_list(answer, src=rank)
+    return answer[0] or Look()
 
 
 def _look_twice(path: Path, files: Sequence[CheckpointFile]) -> Look:
@@ -177,11 +189,11 @@ def _look(path: Path, files: Sequence[CheckpointFile]) -> Look:
 
 
 def alone_in(look: Look, faults: Mapping[str, str]) -> OSError | None:
-    """What a node reads otherwise than rank 0's does, as an error of its disk."""
+    """What a node reads otherwise than another one does, as an error of its disk."""
     alone = [fault for name, fault in look.faults.items() if name not in faults]
     if not alone:
         return None
-    return OSError(errno.EIO, f"{alone[0]}; rank 0's node reads it as it was saved")
+    return OSError(errno.EIO, f"{alone[0]}; another node reads it as it was saved")
 
 
 def _set_aside(path: Path, reason: str) -> Path:
@@ -214,9 +226,12 @@ def _may_start_over(folder: StageFolder) -> bool:
 
 def _vanished(folder: StageFolder) -> int | None:
     """The step of the newest checkpoint that was told of; None: none, or it was set aside."""
-    if any((folder.root / SET_ASIDE).glob(f"{CHECKPOINT_PREFIX}*")):
-        return None
-    return max(_told(folder), default=(0.0, None))[1]
+    told_at, step = max(_told(folder), default=(0.0, None))
+    try:
+        set_aside_at = (folder.root / SET_ASIDE).stat().st_mtime
+    except OSError:
+        return step
+    return None if set_aside_at > told_at else step
 
 
 def _told(folder: StageFolder) -> list[tuple[float, int]]:

@@ -81,9 +81,10 @@ def _prune(job: Job, rules: Checkpointing) -> None:
             with suppress(OSError):
                 aside = path.rename(aside_of(path, job))
                 shutil.rmtree(aside, ignore_errors=True)
-    for path in checkpoints.glob(f".{CHECKPOINT_PREFIX}*"):
-        if not _may_be_written(path.name, job):
-            shutil.rmtree(path, ignore_errors=True)
+    for prefix in (CHECKPOINT_PREFIX, BAD_PREFIX):
+        for path in checkpoints.glob(f".{prefix}*"):
+            if not _may_be_written(path.name, job):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _bad_but_the_newest(checkpoints: Path) -> list[Path]:

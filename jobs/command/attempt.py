@@ -15,6 +15,7 @@ from jobs.command.peers import USUAL, Ending, Patience, Peers, Start
 from jobs.command.process import Ended, Process
 from jobs.command.surroundings import Surroundings
 from jobs.contract.manifest import done_marker
+from jobs.ending import tell_fault
 from jobs.job import Job, RefusedError, StoppedError
 
 
@@ -125,6 +126,8 @@ def _follow(job: Job, around: Surroundings, peers: Peers) -> None:
     except RefusedError as refused:
         ended = Ended(Ending("refused", text=str(refused), fault=refused.fault))
     peers.report(ended.ending)
+    if ended.error is not None and not isinstance(ended.error, RefusedError):
+        tell_fault(job, ended.error)
 
     def go_on() -> bool:
         if process is not None:

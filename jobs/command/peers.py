@@ -96,7 +96,12 @@ class Peers:
         # Rank 0 looks after all, the others after rank 0: fewer questions for the file server.
         watched = range(1, world_size) if rank == 0 else [0]
         self._pulses = {
-            each: Pulse(self._pulse_of(each), patience.silent_s, patience.absent_s)
+            each: Pulse(
+                self._pulse_of(each),
+                silent_s=patience.silent_s,
+                absent_s=patience.absent_s,
+                look_s=patience.look_s,
+            )
             for each in watched
         }
         self._looked_at = time.monotonic()
@@ -156,7 +161,7 @@ class Peers:
     def lost(self) -> int | None:
         """A rank that is gone without a report, of those that this one looks after."""
         now = time.monotonic()
-        if now - self._looked_at >= self.patience.look_s and self._lost is None:
+        if now - self._looked_at >= self.patience.look_s:
             self._looked_at = now
             silent = [rank for rank, pulse in self._pulses.items() if pulse.has_stopped()]
             known = self.reports() if silent and self._rank == 0 else {}

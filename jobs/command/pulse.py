@@ -39,25 +39,37 @@ class Pulse:
         path: What it touches.
         silent_s: How long it may show none.
         absent_s: How long it may take to show the first.
+        look_s: How often it is looked at.
     """
 
-    def __init__(self, path: Path, silent_s: float, absent_s: float) -> None:
+    def __init__(self, path: Path, *, silent_s: float, absent_s: float, look_s: float) -> None:
         self._path, self._silent_s, self._absent_s = path, silent_s, absent_s
+        self._look_s = look_s
         self._touched_ns: int | None = None
-        self._changed_at = time.monotonic()
+        self._looked_at = time.monotonic()
+        self._silence_s = 0.0
 
     def has_stopped(self) -> bool:
-        """Whether it has shown none for too long."""
-        touched_ns, now = self._look(), time.monotonic()
+        """Whether it has shown none for too long.
+
+        Who could not look for a while, having been suspended or waiting for the disk, has seen no
+        silence in that time.
+        """
+        before, self._looked_at = self._looked_at, time.monotonic()
+        try:
+            touched_ns = self._look()
+        except OSError:  # the disk does not say
+            return False
+        self._silence_s += min(self._looked_at - before, 2 * self._look_s)
         if touched_ns is not None and touched_ns != self._touched_ns:
-            self._touched_ns, self._changed_at = touched_ns, now
+            self._touched_ns, self._silence_s = touched_ns, 0.0
         limit_s = self._absent_s if self._touched_ns is None else self._silent_s
-        return now - self._changed_at > limit_s
+        return self._silence_s > limit_s
 
     def _look(self) -> int | None:
         try:
             descriptor = os.open(self._path, os.O_RDONLY)  # a file server is asked anew
-        except OSError:
+        except FileNotFoundError:
             return None
         try:
             return os.fstat(descriptor).st_mtime_ns

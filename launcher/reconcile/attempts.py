@@ -198,7 +198,8 @@ def without_checkpoints(attempt: Attempt, furthest: int) -> None:
     if attempt.ended_at is None or attempt.last_step is None:
         return
     attempt.steps_gained = max(0, attempt.last_step - furthest)
-    attempt.steps_lost = None  # what the next attempt does again, only the program knows
+    if attempt.exit_kind != "done":  # what the next attempt does again, only the program knows
+        attempt.steps_lost = None
 
 
 def cause(seen: Seen, intent: str | None = None) -> str | None:

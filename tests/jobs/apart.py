@@ -17,7 +17,7 @@ from jobs.job import Job
 from jobs.task import run_attempt
 from tests.jobs.paper import paper_job
 
-SHORT = Patience(beat_s=0.2, look_s=0.2, silent_s=3.0, absent_s=60.0, still_s=3.0)
+SHORT = Patience(beat_s=0.2, look_s=0.2, silent_s=10.0, absent_s=60.0, still_s=3.0)
 
 
 def impatiently(job: Job) -> None:

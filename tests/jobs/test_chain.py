@@ -47,6 +47,7 @@ def test_story_of_a_training_stage_says_all_that_status_shows(chain):
         epoch=3,
         loss=story.loss,
         step_s=story.step_s,
+        work_s=story.work_s,
         saved_step=18,
         save_s=story.save_s,
         outcome="done",

@@ -131,28 +131,46 @@ def test_rank_that_has_ended_passes_the_signal_on_to_the_one_that_has_not(tmp_pa
 
 
 def test_pulse_stops_with_the_process_that_it_shows(tmp_path):
-    pulse = Pulse(tmp_path / "alive", silent_s=0.5, absent_s=0.5)
-
-    with beating(tmp_path / "alive", every_s=0.05):
+    path = tmp_path / "alive"
+    patient = Pulse(path, silent_s=10, absent_s=10, look_s=100)
+    with beating(path, every_s=0.05):
         beats = []
-        for _ in range(20):
+        for _ in range(10):
             time.sleep(0.05)
-            beats.append(pulse.has_stopped())
+            beats.append(patient.has_stopped())
     time.sleep(0.2)
-    pulse.has_stopped()
-    time.sleep(0.7)
+    pulse = Pulse(path, silent_s=0.3, absent_s=10, look_s=100)
 
-    assert beats == [False] * 20
-    assert pulse.has_stopped()
+    looks = [pulse.has_stopped()]
+    time.sleep(0.5)
+    looks.append(pulse.has_stopped())
+
+    assert (beats, looks) == ([False] * 10, [False, True])
+
+
+def test_who_could_not_look_for_a_while_has_seen_no_silence(tmp_path):
+    (tmp_path / "alive").touch()
+    pulse = Pulse(tmp_path / "alive", silent_s=0.5, absent_s=10, look_s=0.1)
+    pulse.has_stopped()
+    time.sleep(1)
+
+    assert [pulse.has_stopped() for _ in range(3)] == [False] * 3
+
+
+def test_disk_that_does_not_say_is_no_silence(tmp_path):
+    (tmp_path / "alive").symlink_to("alive")  # an error to open, and not one of being away
+    pulse = Pulse(tmp_path / "alive", silent_s=0.1, absent_s=0.1, look_s=100)
+    time.sleep(0.3)
+
+    assert not pulse.has_stopped()
 
 
 def test_process_that_never_shows_itself_has_stopped_in_the_end(tmp_path):
-    pulse = Pulse(tmp_path / "alive", silent_s=60, absent_s=0.2)
-    fresh = pulse.has_stopped()
+    pulse = Pulse(tmp_path / "alive", silent_s=60, absent_s=0.2, look_s=100)
 
     time.sleep(0.3)
 
-    assert (fresh, pulse.has_stopped()) == (False, True)
+    assert pulse.has_stopped()
 
 
 def told_steps(job) -> list[int]:

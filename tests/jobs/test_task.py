@@ -92,7 +92,7 @@ def test_stop_before_the_first_step_ends_every_rank_at_once(material, run):
         "signal",
         "exit",
     ]
-    assert list(run.stage("s1").checkpoints.iterdir()) == []
+    assert not run.stage("s1").checkpoints.exists()
 
 
 def test_stop_of_one_rank_before_the_first_step_is_agreed_on_there(material, run):
@@ -109,7 +109,7 @@ def test_stop_of_one_rank_before_the_first_step_is_agreed_on_there(material, run
         0,
     )
     assert attempt.events("step") == []
-    assert list(run.stage("s1").checkpoints.iterdir()) == []
+    assert not run.stage("s1").checkpoints.exists()
 
 
 def test_stacks_of_a_running_rank_are_written_down_and_it_goes_on(material, run):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.kernels import use_recorded_kernels
 from tests.parity.checks import find_check
 from tests.parity.findings import Finding
 from tests.parity.vectors import Vector, read_folder
@@ -82,4 +83,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    use_recorded_kernels()
     sys.exit(main())

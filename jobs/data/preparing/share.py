@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -90,8 +90,12 @@ class Shelf:
     root: Path
     out: Path
 
-    def begin(self, recipe: Recipe) -> None:
+    def begin(self, recipe: Recipe, *, now: Callable[[], float] = time.time) -> None:
         """Makes the folder, or sees that what it holds was made in the same way.
+
+        Args:
+            recipe: how clips are made.
+            now: Unix seconds.
 
         Raises:
             OtherRecipeError: it was not.
@@ -106,7 +110,7 @@ class Shelf:
                 f"{self.out} holds clips made with {found}, wanted {asdict(recipe)}: "
                 "give another folder or remove this one"
             )
-        self._sweep()
+        self._sweep(now())
 
     def source(self, media: Media) -> Path:
         """Where it is.
@@ -205,7 +209,7 @@ class Shelf:
     def _bad(self, media: Media) -> Path:
         return self.out / STATE / "bad" / f"{_digest(media)}.json"
 
-    def _sweep(self) -> None:
+    def _sweep(self, now: float) -> None:
         """Removes what killed processes have left half written.
 
         Those of this machine that are gone, those of other attempts of the same stage (only one
@@ -213,12 +217,12 @@ class Shelf:
         """
         for path in (self.out / STATE / "parts").iterdir():
             try:
-                if self._is_abandoned(path):
+                if self._is_abandoned(path, now):
                     path.unlink()
             except FileNotFoundError:  # another process has just removed or moved it
                 continue
 
-    def _is_abandoned(self, path: Path) -> bool:
+    def _is_abandoned(self, path: Path, now: float) -> bool:
         owner = path.name.split(".", 1)[-1]
         attempt, _, rest = owner.rpartition("@")
         host, _, process = rest.rpartition(".")
@@ -227,7 +231,8 @@ class Shelf:
         own = _attempt()
         if own and attempt and attempt.partition("+")[0] == own.partition("+")[0]:
             return f"{attempt}@" != own
-        return time.time() - path.lstat().st_mtime > ABANDONED_S
+        stat = path.lstat()  # what is linked keeps its source's time of change
+        return now - max(stat.st_mtime, stat.st_ctime) > ABANDONED_S
 
 
 def is_kept_time(kept_ns: int, set_ns: int) -> bool:

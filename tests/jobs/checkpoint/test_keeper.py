@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,12 @@ def wait_for_the_save(keeper: Keeper, step: int) -> Wishes:
         assert time.monotonic() < ends_at
         time.sleep(0.01)
     return wishes
+
+
+def begin_earlier(keeper: Keeper, *, by_s: float) -> None:
+    """As if the run had gone on for so long since it was last safe."""
+    standing = keeper._standing
+    keeper._standing = replace(standing, since=standing.since - by_s)
 
 
 def refuse(run: RunFolder) -> Path:
@@ -130,13 +137,12 @@ def test_fence_that_cannot_be_read_ends_no_training(run):
 
 @pytest.mark.usefixtures("one_rank")
 def test_save_that_is_slow_but_comes_is_waited_for_before_more_is_unsaved_than_may_be(run):
-    keeper = keeper_of(run, Checkpointing(every=1000, max_unsaved="2s"))
+    keeper = keeper_of(run, Checkpointing(every=1000, max_unsaved="1h"))
     target = run.stage("s1").checkpoint(2)
     target.mkdir(parents=True)
     os.mkfifo(target / "manifest.json")  # the save looks at it, and waits for somebody who writes
-    time.sleep(1.1)
-    keeper.act(keeper.wishes(Progress(step=2)), Progress(step=2))
-    time.sleep(1)
+    keeper.act(Wishes(save=1), Progress(step=2))
+    begin_earlier(keeper, by_s=3600)
 
     wishes = keeper.wishes(Progress(step=3))
     threading.Timer(0.3, (target / "manifest.json").write_text, [""]).start()
@@ -150,7 +156,7 @@ def test_save_that_is_slow_but_comes_is_waited_for_before_more_is_unsaved_than_m
 def test_final_checkpoint_is_tried_for_as_long_as_the_steps_took_that_hang_on_it(run):
     keeper = keeper_of(run, Checkpointing(every=1000, max_unsaved="8s"))
     in_the_way = refuse(run)
-    time.sleep(5)
+    begin_earlier(keeper, by_s=100)
 
     threading.Timer(2.5, in_the_way.unlink).start()  # after the first three tries
     keeper.finish(Progress(step=2), final=True)
@@ -167,7 +173,7 @@ def test_final_checkpoint_is_given_up_when_waiting_costs_more_than_making_its_st
     with pytest.raises(StoppedError, match="the disk takes no checkpoint; step 0 is safe"):
         keeper.finish(Progress(step=2), final=True)
 
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.usefixtures("one_rank")
@@ -176,11 +182,14 @@ def test_stop_signal_ends_the_wait_for_the_final_checkpoint(run):
     keeper = Keeper(job, SmallEngine(), Checkpointing(max_unsaved="1h"), carried={})
     keeper.resume()
     refuse(run)
-    time.sleep(3)
+    begin_earlier(keeper, by_s=1800)  # so long it would be tried again, twice a minute
 
+    began = time.monotonic()
     job.stop.signal_name = "SIGTERM"
     with pytest.raises(StoppedError):
         keeper.finish(Progress(step=2), final=True)
+
+    assert time.monotonic() - began < 25
 
 
 @pytest.mark.usefixtures("one_rank")

@@ -130,7 +130,7 @@ def test_file_that_one_node_reads_otherwise_than_the_first_is_that_nodes_fault()
     assert alone_in(seen, {"shard-1": "shard-1: the content is not what was saved"}) is None
     error = alone_in(seen, {})
     assert fault_of(error) == Fault("hardware")
-    assert "rank 0's node reads it as it was saved" in str(error)
+    assert "another node reads it as it was saved" in str(error)
 
 
 def told_of(run, step):
@@ -180,6 +180,7 @@ def test_stage_none_of_whose_checkpoints_verifies_starts_over_where_that_is_mean
 @pytest.mark.usefixtures("alone")
 def test_stage_whose_only_checkpoint_the_launcher_set_aside_starts_at_step_0(run, stage):
     told_of(run, 8)
+    time.sleep(0.05)  # files have the time of the kernel's last tick
     (stage.root / "set-aside" / "step-00000008.2").mkdir(parents=True)
 
     assert resumed(run).step == 0

@@ -92,7 +92,7 @@ def slurm_says(slurm: Daemons, *options: str) -> str:
     except SlurmClusterError:
         return "refused"
     reason = ""
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while reason not in NEVER and time.monotonic() < give_up:
         reason = slurm.run("squeue", "-h", "-j", slurm_id, "-t", "all", "-o", "%T %r").strip()
         time.sleep(0.3)
