@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from db.ledger import Ledger
-from db.queries import stages_of
 from launcher.accounting.account import read_attempt
 from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_run_arguments
@@ -67,10 +66,7 @@ def run(args: argparse.Namespace) -> int:
     price = None if args.price is None else Price(args.price, args.currency)
     if not args.no_refresh:
         _refresh(screen, ledger, run_id)
-    with ledger.read() as session:
-        story = read_story(
-            session, stages_of(session, run_id), read_attempt, now=time.time(), price=price
-        )
+    story = read_story(ledger, run_id, read_attempt, now=time.time(), price=price)
     if args.json:
         screen.json(account_json(story))
     else:
