@@ -252,6 +252,18 @@ def test_file_holds_what_is_printed_and_nothing_lies_beside_it(
     assert list(file.parent.iterdir()) == [file]
 
 
+def test_dash_is_standard_output_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_ledger(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+
+    code, out, err = metrics(capsys, "--runs", "runs", "-o", "-")
+
+    assert (code, out, err) == (0, metrics(capsys, "--runs", "runs")[1], "")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
 def test_file_that_no_collector_reads_is_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
