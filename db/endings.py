@@ -1,4 +1,4 @@
-"""How attempts ended: by whose fault, and those of the last weeks, whatever their run."""
+"""Attempts that ended in the last weeks, whatever their run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,6 @@ from db.schema import Attempt, StageRun, Submission
 
 _LIMIT = 500
 """Enough to know a rate by, and read in milliseconds."""
-_OWN_FAULTS = ("failed", "refused", "done")
-"""Last words of a job that did not reach its result by itself."""
-_NOT_OWN = ("hardware", "hang")
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,3 @@ def endings(session: Session, cluster: str, *, since: float) -> Sequence[Ending]
         .limit(_LIMIT)
     )
     return [Ending(*row) for row in session.execute(query)]
-
-
-def is_failure(exit_kind: str | None, cause: str) -> bool:
-    """Whether an attempt that did not reach its result ended by its own fault.
-
-    Args:
-        exit_kind: Its last word, if it had one.
-        cause: Why it ended; empty: nobody knows.
-    """
-    own = exit_kind in _OWN_FAULTS if exit_kind else cause in ("failure", "")
-    return own and cause not in _NOT_OWN

@@ -84,14 +84,23 @@ def in_all(works: Iterable[Work]) -> Work:
 def _of_one(attempt: Told) -> Work:
     """An attempt that came to no step has only been started."""
     held_s = attempt.wall_clock_s or 0.0
-    made = (attempt.last_step or 0) - (attempt.first_step or 0)
-    each_s = (attempt.work_s or 0.0) / made if made > 0 else 0.0
-    useful_s = min(held_s, _surviving(attempt, made) * each_s)
+    each_s = mean_step_s(attempt) or 0.0
+    useful_s = min(held_s, surviving_steps(attempt) * each_s)
     return Work(held_s, useful_s, min(held_s - useful_s, (attempt.steps_lost or 0) * each_s))
 
 
-def _surviving(attempt: Told, made: int) -> int:
+def mean_step_s(attempt: Told) -> float | None:
+    """Mean seconds of its steps, without their wait for data; None: not known."""
+    made = _made(attempt)
+    return attempt.work_s / made if attempt.work_s is not None and made else None
+
+
+def surviving_steps(attempt: Told) -> int:
     """Steps that need not be made again, as far as is known: those of a running attempt count."""
     if attempt.steps_gained is not None:
         return max(0, attempt.steps_gained)
-    return max(0, made) if attempt.ended_at is None else 0
+    return _made(attempt) if attempt.ended_at is None else 0
+
+
+def _made(attempt: Told) -> int:
+    return max(0, (attempt.last_step or 0) - (attempt.first_step or 0))

@@ -1,13 +1,25 @@
-"""Where the file of a command's result goes: `-o PATH`."""
+"""Where the file of a command's result goes: `-o PATH`, or `-o -`."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from jobs.contract.files import sync_folder
 from launcher.errors import LauncherError, UsageError
+
+STDOUT: Final = "-"
+"""What `-o` takes for standard output."""
+
+
+def result_file(given: Path | None) -> Path | None:
+    """The file that `-o` names, with links followed; None: standard output, as for `-`.
+
+    Raises:
+        UsageError: It is a folder, or its folder does not exist.
+    """
+    return None if given is None or str(given) == STDOUT else checked_file(given)
 
 
 def checked_file(path: Path) -> Path:

@@ -25,6 +25,8 @@ class Work:
     _step: int | None = field(default=None, init=False)
     _at: float = field(default=0.0, init=False)
     _each_s: float | None = field(default=None, init=False)
+    _timed_step: int = field(default=0, init=False)
+    _timed_s: float = field(default=0.0, init=False)
 
     def hear(self, at: float, kind: str, fields: Mapping[str, Any]) -> None:
         """Takes note of an event; they come in order.
@@ -36,14 +38,19 @@ class Work:
         """
         if kind == "started":
             self._step, self._at = fields.get("resume_step") or 0, at
+            self._timed_step, self._timed_s = self._step, self.seconds or 0.0
         step = fields.get("step") if kind in _PLACES else None
         if self._step is None or not isinstance(step, int) or step <= self._step:
             return
-        if (step_s := _seconds(fields.get("step_s"))) is not None:
+        step_s = _seconds(fields.get("step_s"))
+        if step_s is not None:
             self._each_s = max(0.0, step_s - (_seconds(fields.get("data_s")) or 0.0))
-        timed = None if self._each_s is None else (step - self._step) * self._each_s
-        more_s = max(0.0, at - self._at) if timed is None else timed
-        self.seconds = (self.seconds or 0.0) + more_s
+        if self._each_s is None:
+            self.seconds = (self.seconds or 0.0) + max(0.0, at - self._at)
+        else:
+            self.seconds = self._timed_s + (step - self._timed_step) * self._each_s
+        if step_s is not None:  # a mean is of all steps since the last one, those saved between too
+            self._timed_step, self._timed_s = step, self.seconds
         self._step, self._at = step, at
 
 

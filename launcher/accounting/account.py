@@ -95,7 +95,8 @@ def account_of(runs: Path) -> Account:
         run = newest_run(session)
         if run is None:
             raise ValueError(f"{runs}: its ledger has no run")
-        return account_for(stages_of(session, run.id), read_attempt)
+        stages = stages_of(session, run.id)
+    return account_for(stages, read_attempt)
 
 
 def read_attempt(row: StageRun, attempt: Attempt) -> list[Event]:

@@ -9,6 +9,7 @@ from jobs.contract.events import Event
 from launcher.accounting.parts import Spent
 from launcher.accounting.trace import Trace, number, trace_of
 from launcher.cluster.states import Ending
+from launcher.goodput import mean_step_s, surviving_steps
 
 STOPPED = "stopped"
 """How the event file calls an end on a signal."""
@@ -134,9 +135,14 @@ def _after(last_at: float, at: float, save_s: float) -> float:
 
 
 def _by_ledger(attempt: Attempt, allocated: float) -> tuple[Spent, int]:
-    """What the ledger remembers of an attempt whose event file is gone."""
-    step_s, lost = attempt.step_s or 0.0, max(0, attempt.steps_lost or 0)
-    steps = min(allocated, max(0, attempt.steps_gained or 0) * step_s)
+    """What the ledger remembers of an attempt whose event file is gone.
+
+    A ledger of before 0004 does not say what the steps took; then the last one stands for all, its
+    wait for data included.
+    """
+    known_s = attempt.step_s if attempt.work_s is None else mean_step_s(attempt)
+    step_s, lost = known_s or 0.0, max(0, attempt.steps_lost or 0)
+    steps = min(allocated, surviving_steps(attempt) * step_s)
     return Spent(allocated=allocated, steps=steps, lost=min(allocated - steps, lost * step_s)), lost
 
 

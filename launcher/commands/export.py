@@ -9,7 +9,7 @@ from pathlib import Path
 from launcher.commands.arguments import add_run_arguments
 from launcher.errors import UsageError
 from launcher.export.write import Written, checked_folder, folder_aside, write_csv, write_json
-from launcher.output import checked_file, explained, written_aside
+from launcher.output import STDOUT, explained, result_file, written_aside
 from launcher.runs import find_run, open_ledger
 from launcher.show.console import Screen, open_screen
 
@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("json", "csv"), default="json", help="json, or csv: a folder of files"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="PATH", help="the file, or for csv the folder"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="the file; - is stdout, the default; for csv the folder",
     )
     parser.add_argument(
         "--force", action="store_true", help="csv: replace an export that the folder holds"
@@ -54,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export_csv(screen: Screen, args: argparse.Namespace) -> None:
-    if args.output is None:
+    if args.output is None or str(args.output) == STDOUT:
         raise UsageError("--format csv: there is a file for each table; name a folder: -o FOLDER")
     folder = checked_folder(args.output, force=args.force)
     ledger = open_ledger(args.runs)
@@ -65,7 +69,7 @@ def _export_csv(screen: Screen, args: argparse.Namespace) -> None:
 
 
 def _export_json(screen: Screen, args: argparse.Namespace) -> None:
-    path = checked_file(args.output) if args.output else None
+    path = result_file(args.output)
     ledger = open_ledger(args.runs)
     run_id = find_run(ledger, args.run).id if args.run is not None else None
     if path is not None:

@@ -9,7 +9,7 @@ from typing import Final
 from launcher.commands.arguments import add_run_arguments
 from launcher.metrics.measure import samples
 from launcher.metrics.read import read_totals
-from launcher.output import checked_file, explained, is_device
+from launcher.output import is_device, result_file, written_aside
 from launcher.runs import open_ledger
 from launcher.show.console import open_screen
 
@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     add_run_arguments(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write into a file (standard output)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write; - is stdout, the default",
     )
     parser.add_argument(
         "--days",
@@ -58,18 +62,15 @@ def run(args: argparse.Namespace) -> int:
     from launcher.metrics.expose import Exposition  # noqa: PLC0415 - after what can be wrong
 
     screen = open_screen(args)
-    path = checked_file(args.output) if args.output else None
+    path = result_file(args.output)
     ledger = open_ledger(args.runs)
     totals = read_totals(ledger, now=time.time(), days=args.days)
     exposition = Exposition(ledger.place, samples(totals))
     if path is None:
         screen.text(exposition.text())
-    elif is_device(path):
-        with explained(path):
-            path.write_text(exposition.text(), encoding="utf-8")
-    else:
-        with explained(path):
-            exposition.write(path)
-        if path.suffix != _SUFFIX:
-            screen.warn(f"{path}: the textfile collector reads only files named *{_SUFFIX}")
+        return 0
+    with written_aside(path) as file:
+        file.write(exposition.text())
+    if path.suffix != _SUFFIX and not is_device(path):
+        screen.warn(f"{path}: the textfile collector reads only files named *{_SUFFIX}")
     return 0

@@ -2,18 +2,17 @@
 
 import argparse
 import math
-import os
 import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
 from db.ledger import Ledger
-from db.queries import stages_of
 from launcher.accounting.account import read_attempt
 from launcher.cluster import open_cluster
 from launcher.commands.arguments import add_run_arguments
 from launcher.errors import LauncherError, UsageError
+from launcher.output import is_device, result_file, written_aside
 from launcher.reconcile.refresh import QUICK_BYTES, refresh_run
 from launcher.report.story import Story, read_story
 from launcher.report.units import Price
@@ -65,16 +64,18 @@ def run(args: argparse.Namespace) -> int:
     screen, ledger = open_screen(args), open_ledger(args.runs)
     run_id = find_run(ledger, args.run_id or args.run_option).id
     price = None if args.price is None else Price(args.price, args.currency)
+    file = args.output or Path(f"{run_id}.html")
+    path = None if args.json else result_file(file)
     if not args.no_refresh:
         _refresh(screen, ledger, run_id)
-    with ledger.read() as session:
-        story = read_story(
-            session, stages_of(session, run_id), read_attempt, now=time.time(), price=price
-        )
+    story = read_story(ledger, run_id, read_attempt, now=time.time(), price=price)
     if args.json:
         screen.json(account_json(story))
-    else:
-        _write(screen, story, args.output or Path(f"{run_id}.html"))
+        return 0
+    size = _write(screen, story, path)
+    if path is not None and not is_device(path):
+        screen.say(f"the report of run {run_id}, {size / 1000:.0f} kB:")
+        screen.text(str(file))
     return 0
 
 
@@ -94,26 +95,18 @@ def _refresh(screen: Screen, ledger: Ledger, run_id: str) -> None:
         screen.warn(f"{seen.no_answer}; the report is about the last time it answered")
 
 
-def _write(screen: Screen, story: Story, path: Path) -> None:
-    """Writes the page, whole or not at all."""
+def _write(screen: Screen, story: Story, path: Path | None) -> int:
+    """Writes the page, whole or not at all, and gives its bytes; None: to stdout."""
     from launcher.show.report.page import render  # noqa: PLC0415 - of the extra `report`
 
     # What a job wrote down may hold halves of characters, which no file can.
     page = render(story).encode("utf-8", "replace")
-    if str(path) == "-":
+    if path is None:
         screen.text(page.decode())
-        return
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(page)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise LauncherError(
-            f"{path}: the report cannot be written: {error.strerror}; name another file with -o"
-        ) from error
-    screen.say(f"the report of run {story.run.id}, {len(page) / 1000:.0f} kB:")
-    screen.text(str(path))
+        return len(page)
+    with written_aside(path) as file:
+        file.write(page.decode())
+    return len(page)
 
 
 def _price(text: str) -> float:

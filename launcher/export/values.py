@@ -1,7 +1,11 @@
-"""A value of the ledger as JSON and as a CSV cell; nothing of it is lost."""
+"""A value of the ledger as JSON and as a CSV cell; nothing of it is lost.
+
+Whatever prints or writes CSV does it here.
+"""
 
 import json
 import math
+from collections.abc import Iterable
 
 
 def json_text(value: object) -> str:
@@ -22,7 +26,7 @@ def _finite(value: object) -> object:
     return value
 
 
-def csv_line(values: list[object]) -> str:
+def csv_line(values: Iterable[object]) -> str:
     """A record after RFC 4180, its line end (CR LF) included.
 
     Texts are always in quotes, so that an empty one is not taken for NULL, which is nothing at all;

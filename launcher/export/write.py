@@ -99,9 +99,9 @@ def write_csv(ledger: Ledger, run_id: str | None, folder: Path, *, at: float) ->
         for table in tables_of(run_id):
             count = 0
             with _new_file(folder / f"{table.name}.csv") as file:
-                file.write(csv_line([*_names(table)]))
+                file.write(csv_line(_names(table)))
                 for row in rows_of(session, table, run_id):
-                    file.write(csv_line([*row]))
+                    file.write(csv_line(row))
                     count += 1
             written.rows[table.name] = count
     with _new_file(folder / ABOUT) as file:

@@ -1,9 +1,8 @@
 """Samples in Prometheus' text format, by its own library. The only module that imports it."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from prometheus_client import CollectorRegistry, generate_latest, write_to_textfile
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -38,11 +37,3 @@ class Exposition(Collector):
     def text(self) -> str:
         """All of it."""
         return generate_latest(self._registry).decode()
-
-    def write(self, path: Path) -> None:
-        """Writes it aside and moves it to `path`: the collector sees all or nothing.
-
-        Raises:
-            OSError: It cannot be written.
-        """
-        write_to_textfile(str(path), self._registry)

@@ -4,10 +4,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from db.endings import is_failure
 from db.states import RunState, StageState
 from db.totals import AttemptTotals, CheckpointTotals, RunTotals, StageTotals
+from launcher.endings import How, how_ended
 from launcher.goodput import work_of
+
+_METRICS = {
+    How.INTERRUPTED: "launcher_stage_interruptions_total",
+    How.FAILED: "launcher_stage_failures_total",
+}
 
 
 @dataclass(frozen=True)
@@ -109,16 +114,11 @@ def _of_stage(
 
 
 def _endings(attempts: Sequence[AttemptTotals]) -> Counter[tuple[str, str]]:
-    """How often attempts ended, by metric and cause; one without a cause ended well."""
+    """How often attempts ended early, by metric and cause; a cancel is none of both."""
     return Counter(
-        (
-            "launcher_stage_failures_total"
-            if is_failure(attempt.exit_kind, attempt.cause)
-            else "launcher_stage_interruptions_total",
-            attempt.cause,
-        )
+        (_METRICS[how], attempt.cause)
         for attempt in attempts
-        if attempt.ended_at is not None and attempt.cause
+        if attempt.cause and (how := how_ended(attempt)) in _METRICS
     )
 
 

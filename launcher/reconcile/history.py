@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from db.endings import is_failure
 from db.schema import Attempt, StageRun, Submission
+from launcher.endings import How, how_ended
 from launcher.reconcile.policy import Budgets, Past
 
 _HOUR_S = 3600.0
@@ -34,11 +34,12 @@ def count(attempts: Sequence[Attempt], counted_from: float | None) -> tuple[Past
 
 
 def _past(attempt: Attempt) -> Past:
-    kind = attempt.cause or ""
+    # The result of what is counted here is not there: then a good end is a failure as well.
+    failed = how_ended(attempt) in (How.DONE, How.FAILED)
     return Past(
         progress=attempt.steps_gained or 0,
-        failed=is_failure(attempt.exit_kind, kind),
-        kind=kind,
+        failed=failed,
+        kind=attempt.cause or "",
         error=attempt.error,
         step=attempt.last_step,
         started_at=attempt.started_at,

@@ -1,13 +1,16 @@
-"""Everything that the report tells of a run, read from its ledger and its event files."""
+"""Everything that the report tells of a run, read from its ledger and its event files.
+
+A reader keeps a ledger on a network file system locked against writers, so files are read after it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from db.decisions import Decided, RuleCount, decisions_of, rules_of
+from db.ledger import Ledger
+from db.queries import stages_of
 from db.schema import Attempt, Run, StageRun
 from jobs.contract.events import Event
 from launcher.accounting.account import Account, Read, account_for
@@ -80,8 +83,8 @@ class _Heard:
 
 
 def read_story(
-    session: Session,
-    stages: Sequence[StageRun],
+    ledger: Ledger,
+    run_id: str,
     read: Read,
     *,
     now: float,
@@ -90,14 +93,17 @@ def read_story(
     """Reads the story of a run.
 
     Args:
-        session: Of `Ledger.read`.
-        stages: Its stage runs in order, at least one, with run, submissions, attempts and
-            checkpoints.
+        ledger: That knows it.
+        run_id: The run, which has stages.
         read: Gives the events of an attempt.
         now: Until when attempts count that still run, Unix seconds.
         price: Of a GPU-hour.
     """
-    heard, run = _Heard(), stages[0].run
+    with ledger.read() as session:
+        stages = stages_of(session, run_id)
+        rules = rules_of(session, run_id)
+        decisions = decisions_of(session, run_id, last=DECISIONS_SHOWN)
+    heard = _Heard()
     account = account_for(stages, heard.listening(read), now=now)
     curves = {
         stage.stage: found
@@ -105,15 +111,15 @@ def read_story(
         if (found := curves_of([_of_attempt(each, heard.points) for each in stage.attempts]))
     }
     return Story(
-        run=run,
+        run=stages[0].run,
         stages=stages,
         account=account,
         curves=curves,
         metrics={
             row.stage: heard.metrics[row.stage] for row in stages if row.stage in heard.metrics
         },
-        rules=rules_of(session, run.id),
-        decisions=decisions_of(session, run.id, last=DECISIONS_SHOWN),
+        rules=rules,
+        decisions=decisions,
         now=now,
         price=price,
     )

@@ -4,7 +4,7 @@ from db.schema import StageRun
 from db.states import RunState, StageKind, StageState
 from launcher.accounting.account import StageAccount
 from launcher.accounting.parts import Part, percentages
-from launcher.report.endings import How, causes, how_ended
+from launcher.endings import How, causes, how_ended
 from launcher.report.story import Story
 from launcher.report.units import counted, hours, moment, percent, span
 

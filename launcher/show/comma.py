@@ -1,10 +1,9 @@
-"""Rows as CSV (RFC 4180), a line of names first; None is an empty field."""
+"""Rows as CSV as `launcher export` writes it, a line of names first; None is an empty field."""
 
-import csv
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from typing import Any
 
+from launcher.export.values import csv_line
 from launcher.show.console import Screen
 
 
@@ -14,7 +13,7 @@ def show_csv(screen: Screen, columns: Sequence[str], rows: Sequence[Mapping[str,
     Args:
         screen: Where to.
         columns: Their names, in order.
-        rows: The fields by name.
+        rows: The fields by name; others than these are left out.
     """
     screen.text(csv_text(columns, rows))
 
@@ -23,9 +22,5 @@ def csv_text(
     columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, names: bool = True
 ) -> str:
     """The same as text, with the line of names or without."""
-    out = StringIO()
-    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
-    if names:
-        writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    head = [csv_line(columns)] if names else []
+    return "".join([*head, *(csv_line([row.get(name) for name in columns]) for row in rows)])

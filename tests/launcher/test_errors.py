@@ -162,6 +162,10 @@ WRONG = {
         2,
         "--format csv: there is a file for each table; name a folder: -o FOLDER",
     ),
+    "export --format csv -o -": (
+        2,
+        "--format csv: there is a file for each table; name a folder: -o FOLDER",
+    ),
     "export --force": (2, "--force: a JSON file is replaced anyway; it goes with --format csv"),
     "metrics -o /dev/full": (
         1,

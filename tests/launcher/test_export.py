@@ -191,6 +191,17 @@ def test_file_is_replaced_whole(runs: Path, tmp_path: Path, capsys) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.json", "runs"]
 
 
+def test_dash_is_standard_output_and_no_file(
+    runs: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    code, out, err = export(capsys, "--runs", runs, "-o", "-")
+
+    assert (code, json.loads(out)["format"], err) == (0, "launcher-ledger", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
 def test_link_is_written_through(runs: Path, tmp_path: Path, capsys) -> None:
     link = tmp_path / "link.json"
     link.symlink_to("real.json")

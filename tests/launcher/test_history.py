@@ -138,7 +138,7 @@ def test_events_since_a_moment_leave_older_ones_out(
 
     assert (code, capsys.readouterr().out) == (
         0,
-        'at,kind,rule,text\n1970-01-01T01:23:20Z,decided,r,"said ""x"""\n',
+        '"at","kind","rule","text"\r\n"1970-01-01T01:23:20Z","decided","r","said ""x"""\r\n',
     )
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
 
 from db.queries import stages_of
+from db.schema import Attempt
 from db.version import MIGRATIONS, versions
 from launcher import __version__
 from launcher.cli import main
@@ -109,6 +111,31 @@ def test_preemption_is_an_interruption_and_a_crash_is_a_failure(tmp_path: Path) 
         ("launcher_stage_interruptions_total", "demo-1", "second", "preemption"): 1,
         ("launcher_stage_failures_total", "demo-1", "second", "failure"): 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("exit_kind", "cause", "counted"),
+    [
+        (None, "out of memory", "failures"),
+        (None, "deadline", "failures"),
+        ("failed", "node failure", "interruptions"),
+        ("failed", "cancelled", None),
+        ("done", "failure", None),
+    ],
+)
+def test_end_counts_by_whose_fault_it_was(
+    tmp_path: Path, exit_kind: str | None, cause: str, counted: str | None
+) -> None:
+    ledger = small_ledger(tmp_path)
+    with ledger.write() as session:
+        session.execute(
+            update(Attempt).where(Attempt.restart == 1).values(exit_kind=exit_kind, cause=cause)
+        )
+
+    found = samples(read_totals(ledger, now=NOW, days=7))
+    counts = {each.metric for each in found if each.labels[2:] == (cause,)}
+
+    assert counts == ({f"launcher_stage_{counted}_total"} if counted else set())
 
 
 def test_reused_stage_has_no_series_of_work(tmp_path: Path) -> None:
@@ -223,6 +250,18 @@ def test_file_holds_what_is_printed_and_nothing_lies_beside_it(
     assert (code, out, err) == (0, "", "")
     assert file.read_text() == metrics(capsys, "--runs", str(tmp_path / "runs"))[1]
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_dash_is_standard_output_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_ledger(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+
+    code, out, err = metrics(capsys, "--runs", "runs", "-o", "-")
+
+    assert (code, out, err) == (0, metrics(capsys, "--runs", "runs")[1], "")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
 def test_file_that_no_collector_reads_is_a_warning(

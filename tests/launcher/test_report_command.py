@@ -87,12 +87,22 @@ def test_file_that_cannot_be_written_is_named_and_nothing_is_left(
 ) -> None:
     code, out, err = report(capsys, "-o", "nowhere/report.html")
 
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert err == (
-        "error: nowhere/report.html: the report cannot be written: No such file or directory; "
-        "name another file with -o\n"
+        f"error: {runs}/nowhere/report.html: there is no folder {runs}/nowhere; make it first\n"
     )
     assert not list(runs.glob(".*html*"))
+
+
+def test_link_is_written_through(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = runs / "link.html"
+    link.symlink_to("page.html")
+
+    code, out, _ = report(capsys, "-o", "link.html")
+
+    assert (code, out) == (0, "link.html\n")
+    assert link.is_symlink()
+    assert (runs / "page.html").read_text().startswith("<!DOCTYPE html>")
 
 
 @pytest.mark.usefixtures("runs")

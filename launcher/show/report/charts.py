@@ -11,8 +11,8 @@ from typing import Any
 
 from db.schema import Attempt
 from launcher.accounting.parts import Part, Spent, percentages
+from launcher.endings import How, cause_of, how_ended
 from launcher.report.curves import Curve, Piece
-from launcher.report.endings import How, cause_of, how_ended
 from launcher.report.story import Story
 from launcher.report.units import HOUR_S, MINUTE_S
 

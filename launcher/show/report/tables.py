@@ -9,7 +9,7 @@ from rich.filesize import decimal
 from db.schema import Checkpoint, StageRun
 from launcher.accounting.attempt import AttemptSpent
 from launcher.accounting.parts import Part, Spent, percentages
-from launcher.report.endings import cause_of, how_ended
+from launcher.endings import cause_of, how_ended
 from launcher.report.story import Story
 from launcher.report.units import HOUR_S, hours, moment, percent, span
 

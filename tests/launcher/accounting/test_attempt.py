@@ -9,6 +9,7 @@ from db.schema import Attempt
 from jobs.contract.events import Event
 from launcher.accounting.attempt import take_apart
 from launcher.accounting.parts import Part
+from launcher.goodput import work_of
 
 BEGAN = 1000.0
 
@@ -110,6 +111,20 @@ def test_attempt_whose_event_file_is_gone_is_told_of_by_the_ledger():
 
     assert parts(found) == {"productive": 30, "lost": 6, "idle": 14}
     assert (found.lost_steps, found.spent.other) == (2, 14)
+
+
+@pytest.mark.parametrize("seconds", [60.0, None], ids=["ended", "runs"])
+def test_attempt_whose_event_file_is_gone_has_the_goodput_of_status(seconds):
+    known = {"first_step": 20, "last_step": 32, "step_s": 9.0, "work_s": 36.0, "wall_clock_s": 60.0}
+    if seconds:
+        known |= {"steps_gained": 10, "steps_lost": 2}
+    gone = attempt(seconds, **known)
+
+    found = take_apart("s", gone, [], None, now=BEGAN + 60)
+
+    assert found.spent.steps == (30 if seconds else 36)
+    assert found.spent.goodput == work_of([gone]).goodput
+    assert found.spent.lost == work_of([gone]).lost_s
 
 
 def test_attempt_that_runs_counts_until_now_and_what_it_has_not_told_yet_is_no_end():

@@ -1,13 +1,15 @@
 """A run in sentences."""
 
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from db.ledger import Ledger
-from db.queries import stages_of
-from db.schema import Run
+from db.schema import Attempt, Run, StageRun
 from db.states import RunState, StageState
+from jobs.contract.events import Event
 from launcher.accounting.account import read_attempt
 from launcher.report.story import Story, read_story
 from launcher.report.units import Price, counted, hours, span
@@ -18,8 +20,25 @@ NOW = 1_790_500_000.0
 
 
 def story_of(ledger: Ledger, run: Run, price: Price | None = None) -> Story:
-    with ledger.read() as session:
-        return read_story(session, stages_of(session, run.id), read_attempt, now=NOW, price=price)
+    return read_story(ledger, run.id, read_attempt, now=NOW, price=price)
+
+
+def test_ledger_can_be_written_to_while_event_files_are_read(tmp_path: Path) -> None:
+    ledger, run = eventful(tmp_path, attempts=3, steps=300)
+    writer = sqlite3.connect(ledger.place, timeout=0)
+    # As on a network file system, where a reader locks writers out.
+    assert writer.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    writes = []
+
+    def read(row: StageRun, attempt: Attempt) -> Sequence[Event]:
+        with writer:
+            writes.append(writer.execute("UPDATE run SET name = 'other'").rowcount)
+        return read_attempt(row, attempt)
+
+    story = read_story(ledger, run.id, read, now=NOW)
+    writer.close()
+
+    assert writes == [1] * len(story.attempts)
 
 
 def test_eventful_run_is_told_with_its_hours_cost_causes_and_figures(tmp_path: Path) -> None:
