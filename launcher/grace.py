@@ -16,6 +16,7 @@ from jobs.contract.units import format_duration
 from launcher.cluster.base import Cluster, NoAnswer
 from launcher.cluster.notice import Notice
 from launcher.doctor.finding import Finding, Level
+from launcher.findings import placed
 from launcher.pipeline import Pipeline, Stage
 
 REQUEUE_S = 5.0
@@ -44,7 +45,8 @@ def preflight(pipeline: Pipeline, open_cluster: Callable[[str], Cluster]) -> tup
     for backend, partition in {(s.cluster.backend, s.cluster.partition) for s in stages}:
         asked[backend, partition] = clusters[backend].notice(partition)
     notices = {s.name: asked[s.cluster.backend, s.cluster.partition] for s in stages}
-    return judge(stages, Notices(notices, timings_of(pipeline, stages)))
+    found = judge(stages, Notices(notices, timings_of(pipeline, stages)))
+    return tuple(replace(each, where=placed(pipeline, each.where)) for each in found)
 
 
 def timings_of(pipeline: Pipeline, stages: Iterable[Stage]) -> dict[str, Timing]:
