@@ -107,7 +107,7 @@ def test_stop_that_does_not_fit_is_told_with_its_numbers_and_what_to_change(tmp_
     found = told(tmp_path, SCAVENGE, SLOW, "cluster.signal_lead=60s")
 
     takes = (
-        "a step takes 12 s and a save 45 s, a stop 107 s at worst (a step, the save under way, "
+        "a step takes 12 s and a save 45 s, a stop about 107 s (a step, the save under way, "
         "its own)"
     )
     assert lines(found, Level.WARNING) == [
