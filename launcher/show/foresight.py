@@ -143,7 +143,10 @@ def sizes_note(sizes: Sequence[Size]) -> str:
     """What the numbers rest on, and what is not in them."""
     unknown = dict.fromkeys(name for size in sizes if size.plan for name in size.plan.unknown)
     without = f", without {', '.join(unknown)}" if unknown else ""
-    return f"as if time fell with the rounds of each rank; the first queue is left out{without}"
+    return (
+        "as if times by the ledger fell with the ranks, those by expect with the rounds of each; "
+        f"the first queue is left out{without}"
+    )
 
 
 def sizes_table(sizes: Sequence[Size]) -> Table:
