@@ -164,7 +164,12 @@ def nodes_of(pipeline: Pipeline | None, site: Site) -> list[str]:
 def _names(pipeline: Pipeline | None, site: Site) -> Iterable[Finding]:
     nodes = nodes_of(pipeline, site)
     if not nodes:
-        yield Finding(level=Level.UNKNOWN, id="names", what="names of nodes: Slurm gives none")
+        yield Finding(
+            level=Level.UNKNOWN,
+            id="names",
+            what="names of nodes: Slurm gives none",
+            next="look whether the partition has nodes: sinfo",
+        )
         return
     resolved = facts.resolve(facts.tried_names(nodes), wait_s=_NAMES_S)
     yield from names(resolved, socket.gethostname(), total=len(nodes))

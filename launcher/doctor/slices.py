@@ -27,6 +27,8 @@ def slices(stage: Stage, timing: Timing, start_s: float | None) -> Iterator[Find
             where=where,
             what="whether it is long enough to start and to save: not known before a run of this "
             "pipeline has told",
+            next="submit it, or a short part of it (--set "
+            f"stages.{stage.name}.train.max_steps=50), and ask again",
         )
         return
     every_s = _interval_s(stage, timing.step_s)

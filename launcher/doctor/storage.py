@@ -112,6 +112,7 @@ def room(disk: Disk, pipeline: Pipeline | None, sizes: Mapping[str, Size]) -> It
             where=disk.folder,
             what=f"room for checkpoints of {', '.join(unknown)}: their size is not known before a "
             "run of this pipeline has saved",
+            next="submit it, and ask again once each stage has saved",
         )
 
 
