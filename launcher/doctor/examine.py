@@ -9,7 +9,7 @@ from pathlib import Path
 from db.engine import ledger_url
 from db.health import look_at
 from launcher.cluster.base import NoAnswer
-from launcher.cluster.notice import Notice
+from launcher.cluster.notice import Notice, notice_of
 from launcher.cron.survey import survey
 from launcher.doctor import ask, facts, on_node
 from launcher.doctor.finding import Finding, Level
@@ -99,15 +99,15 @@ def _notice(site: Site, stage: Stage) -> Notice | NoAnswer:
     partition = site.partition(request_of(stage.cluster).partitions[0])
     if partition is None or isinstance(site.settings, NoAnswer):
         return NoAnswer("the partition is not known")
-    kind, mode = site.setting("PreemptType"), partition.preempt_mode or site.setting("PreemptMode")
-    if kind in ("", "preempt/none"):
-        return Notice(partition.name, preempts=False, grace_s=0.0)
-    if kind == "preempt/qos":
-        of_qos = site.qos if isinstance(site.qos, list) else []
-        grace = {each.name: each.grace_s for each in of_qos}.get(stage.cluster.qos or "")
-        return Notice(partition.name, preempts=True, grace_s=grace)
-    ends = any(word in ("REQUEUE", "CANCEL") for word in mode.split(","))
-    return Notice(partition.name, preempts=ends, grace_s=partition.grace_s)
+    of_qos = site.qos if isinstance(site.qos, list) else []
+    graces = {each.name: each.grace_s for each in of_qos}
+    return notice_of(
+        partition.name,
+        site.setting("PreemptType"),
+        partition.preempt_mode or site.setting("PreemptMode"),
+        partition.grace_s,
+        qos_grace_s=graces.get(stage.cluster.qos or ""),
+    )
 
 
 def _passes(runs: Path) -> Iterable[Finding]:

@@ -5,7 +5,7 @@ from jobs.contract.events import EventWriter
 from launcher.doctor import facts
 from launcher.doctor.examine import of_stages
 from launcher.doctor.finding import Level
-from tests.launcher.doctor.sites import the_cluster
+from tests.launcher.doctor.sites import the_cluster, with_default
 from tests.launcher.steered import World, world
 from tests.launcher.test_grace import remember
 
@@ -54,3 +54,11 @@ def test_stages_that_ask_the_same_share_a_finding_and_history_makes_slices_known
         (Level.WARNING, "slice-too-short", "stages.second.cluster.time_limit"),
         (Level.UNKNOWN, "slice-unknown", "stages.middle.cluster.time_limit"),
     ]
+
+
+def test_partition_that_tells_no_grace_is_not_taken_for_one_where_its_qos_says(
+    world: World,
+) -> None:
+    found = of_stages(world.pipeline, with_default(the_cluster(), grace_s=None))
+
+    assert [each.what for each in found if "QOS" in each.what] == []
