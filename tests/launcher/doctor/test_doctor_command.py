@@ -10,6 +10,8 @@ import pytest
 from launcher.cli import main
 from tests.launcher.cluster.programs import only_programs, put_program
 from tests.launcher.doctor.sites import CAPTURED
+from tests.launcher.steered import World
+from tests.launcher.test_grace import remember
 from tests.launcher.worlds import make_pipeline
 
 ROOT = Path(__file__).parents[3]
@@ -110,6 +112,19 @@ def test_force_submits_it_all_the_same_and_warns(folder: Path, capsys: Capture) 
 
     assert "warning: p.yaml:10: stages.second.cluster.gpus_per_node" in capsys.readouterr().err
     assert (folder / "runs" / "ledger.db").exists()
+
+
+def test_folder_of_runs_that_is_named_is_the_one_for_all(folder: Path, capsys: Capture) -> None:
+    world = World(folder)
+    remember(world, 1.0, 2.0)
+    world.pipeline.runs.rename(folder / "elsewhere")
+
+    doctor(folder, "--json", "--runs", str(folder / "elsewhere"))
+
+    found = json.loads(capsys.readouterr().out)["findings"]
+    [room] = [each for each in found if each["id"] == "room"]
+    assert room["where"] == str(folder / "elsewhere")
+    assert "checkpoints of second" in room["what"]
 
 
 @pytest.mark.parametrize("width", [80, 200])
