@@ -7,7 +7,7 @@ import pytest
 from launcher.foresee import PRESETS
 from tests.launcher.test_cli import launcher
 
-STORM = tuple("plan pipeline.yaml --preemptions 4/day --failures llama3 --trials 50".split())
+STORM = ("plan", "pipeline.yaml", "--preemptions=4/day", "--failures=llama3", "--trials=50")
 
 
 def test_plan_under_interruptions_tells_when_it_is_done_and_how_often_to_save():
