@@ -255,9 +255,9 @@ def test_disk_holds_what_is_kept_and_the_one_being_written(tmp_path, rules, step
 def test_disk_is_added_up_and_looked_for_where_the_runs_will_be(tmp_path: Path) -> None:
     pipeline = load(tmp_path)
 
-    found = look_at_disk(pipeline, {"second": Past(checkpoint_bytes=7)})
+    found = look_at_disk(pipeline, {"second": Past(checkpoint_bytes=7, checkpoint_files=2)})
 
-    assert (found.stages, found.unknown) == ((StageDisk("second", 3, 7),), ("third",))
+    assert (found.stages, found.unknown) == ((StageDisk("second", 3, 7, 2),), ("third",))
     assert found.bytes == 21
     assert found.free_bytes is not None
     assert not pipeline.runs.exists()

@@ -48,6 +48,7 @@ def test_ledger_tells_work_saves_waits_and_sizes(world: World) -> None:
         save_s=22.0,
         wait_s=40.0,
         checkpoint_bytes=3 * GB,
+        checkpoint_files=1,
     )
 
 

@@ -10,8 +10,8 @@ import pytest
 from launcher.cli import main
 from tests.launcher.cluster.programs import only_programs, put_program
 from tests.launcher.doctor.sites import CAPTURED
+from tests.launcher.pasts import put_attempt, put_checkpoints
 from tests.launcher.steered import World
-from tests.launcher.test_grace import remember
 from tests.launcher.worlds import make_pipeline
 
 ROOT = Path(__file__).parents[3]
@@ -116,7 +116,8 @@ def test_force_submits_it_all_the_same_and_warns(folder: Path, capsys: Capture) 
 
 def test_folder_of_runs_that_is_named_is_the_one_for_all(folder: Path, capsys: Capture) -> None:
     world = World(folder)
-    remember(world, 1.0, 2.0)
+    put_attempt(world.ledger, "second")
+    put_checkpoints(world.ledger, "second", (1, 2.0))
     world.pipeline.runs.rename(folder / "elsewhere")
 
     doctor(folder, "--json", "--runs", str(folder / "elsewhere"))
