@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db.schema import Checkpoint, Run, StageRun
+from db.schema import Attempt, Checkpoint, Run, StageRun
 from db.states import StageKind
 
 _RUNS = 5
@@ -36,7 +36,7 @@ def past_of(session: Session, pipeline: str, stage: str) -> PastStage:
             Run.name == pipeline,
             StageRun.stage == stage,
             StageRun.kind != StageKind.REUSE,
-            StageRun.attempts.any(),
+            StageRun.attempts.any(Attempt.started_at.is_not(None)),
         )
         .order_by(Run.created_at.desc(), Run.id.desc())
         .limit(_RUNS)

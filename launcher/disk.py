@@ -20,11 +20,13 @@ class StageDisk:
         stage: Its name.
         copies: Checkpoints that are there at once, with the one that is being written.
         copy_bytes: Of one.
+        copy_files: Files of one, as its manifest lists them.
     """
 
     stage: str
     copies: int
     copy_bytes: int
+    copy_files: int = 0
 
     @property
     def bytes(self) -> int:
@@ -61,17 +63,25 @@ class Disk:
 
 def look_at_disk(pipeline: Pipeline, pasts: Mapping[str, Past]) -> Disk:
     """What the pipeline's checkpoints need, and what is free in its folder of runs."""
-    needs, unknown = [], []
+    return Disk(*needs(pipeline, pasts), pipeline.runs, _free_bytes(pipeline.runs))
+
+
+def needs(
+    pipeline: Pipeline, pasts: Mapping[str, Past]
+) -> tuple[tuple[StageDisk, ...], tuple[str, ...]]:
+    """What the checkpoints of each stage need, and the stages of which nobody knows it yet."""
+    known, unknown = [], []
     for stage in pipeline.stages:
         past = pasts.get(stage.name, NOTHING)
         copies = copies_of(stage, past.steps)
         if stage.kind == "reuse" or copies == 0:
             continue
-        if copies is None or past.checkpoint_bytes is None:
+        size, files = past.checkpoint_bytes, past.checkpoint_files
+        if copies is None or size is None or files is None:
             unknown.append(stage.name)
         else:
-            needs.append(StageDisk(stage.name, copies, past.checkpoint_bytes))
-    return Disk(tuple(needs), tuple(unknown), pipeline.runs, _free_bytes(pipeline.runs))
+            known.append(StageDisk(stage.name, copies, size, files))
+    return tuple(known), tuple(unknown)
 
 
 def copies_of(stage: Stage, steps: int | None) -> int | None:

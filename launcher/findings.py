@@ -23,8 +23,9 @@ def notes(pipeline: Pipeline) -> list[str]:
 
 
 def placed(pipeline: Pipeline, finding: str) -> str:
-    """A finding about a stage with the place in the file that defines that stage."""
+    """A finding about a stage, or a key of it, with the place in the file that defines it."""
     for stage in pipeline.stages:
-        if stage.line and finding.startswith(f"stages.{stage.name}."):
+        key = f"stages.{stage.name}"
+        if stage.line and (finding == key or finding.startswith(f"{key}.")):
             return f"{pipeline.path.name}:{stage.line}: {finding}"
     return finding

@@ -1,7 +1,8 @@
 """Whether a job that is told to stop gets the time to save, before it is handed over.
 
 A stop comes in the middle of a step, and of a save: the step is finished, the save too, then all is
-saved once more and the job puts itself back into the queue.
+saved once more and the job puts itself back into the queue. Ranks that wait for each other, and a
+slow `squeue` or `scontrol`, can make it up to 25 s longer; that is not counted.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from jobs.contract.units import format_duration
 from launcher.cluster.base import Cluster, NoAnswer
 from launcher.cluster.notice import Notice
 from launcher.doctor.finding import Finding, Level
+from launcher.findings import placed
 from launcher.pipeline import Pipeline, Stage
 
 REQUEUE_S = 5.0
@@ -44,7 +46,8 @@ def preflight(pipeline: Pipeline, open_cluster: Callable[[str], Cluster]) -> tup
     for backend, partition in {(s.cluster.backend, s.cluster.partition) for s in stages}:
         asked[backend, partition] = clusters[backend].notice(partition)
     notices = {s.name: asked[s.cluster.backend, s.cluster.partition] for s in stages}
-    return judge(stages, Notices(notices, timings_of(pipeline, stages)))
+    found = judge(stages, Notices(notices, timings_of(pipeline, stages)))
+    return tuple(replace(each, where=placed(pipeline, each.where)) for each in found)
 
 
 def timings_of(pipeline: Pipeline, stages: Iterable[Stage]) -> dict[str, Timing]:
@@ -79,7 +82,7 @@ def judge(stages: Iterable[Stage], known: Notices) -> tuple[Finding, ...]:
 
 
 def needed_s(timing: Timing) -> float | None:
-    """Seconds from a stop signal to the end of the job, at worst; None: not known."""
+    """Seconds from a stop signal to the end of the job, as a rule; None: not known."""
     if timing.step_s is None or timing.save_s is None:
         return None
     return timing.step_s + 2 * timing.save_s + REQUEUE_S
@@ -140,8 +143,8 @@ def _takes(timing: Timing) -> str:
     if need_s is None or timing.step_s is None or timing.save_s is None:
         return "how long a stop takes is not known before a run of this pipeline has saved"
     return (
-        f"a step takes {timing.step_s:.2g} s and a save {timing.save_s:.2g} s, a stop "
-        f"{ceil(need_s)} s at worst (a step, the save under way, its own)"
+        f"a step takes {timing.step_s:.2g} s and a save {timing.save_s:.2g} s, a stop about "
+        f"{ceil(need_s)} s (a step, the save under way, its own)"
     )
 
 

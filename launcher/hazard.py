@@ -67,14 +67,16 @@ def hazard_of(stage: StageRun, attempts: Sequence[Attempt], around: Sequence[End
             to expect before its own attempts do.
     """
     partition = _partition(stage.submissions[-1].spec) if stage.submissions else None
-    others = [
-        (each.attempt, each.nodes)
-        for each in around
-        if each.attempt.stage_run_id != stage.id and _partition(each.spec) == partition
-    ]
+    others = [each for each in around if each.attempt.stage_run_id != stage.id]
     observed_s, losses = observed([(each, stage.nodes) for each in attempts], stage.nodes)
-    prior_s = mean_time_between_s(*observed(others, stage.nodes))
+    prior_s = usual_s(others, partition, stage.nodes)
     return Hazard(observed_s=observed_s, losses=losses, prior_s=prior_s, nodes=stage.nodes)
+
+
+def usual_s(around: Iterable[Ending], partition: object, nodes: int) -> float:
+    """Mean seconds between losses of a job of `nodes` nodes, by what ended in its partition."""
+    alike = [(each.attempt, each.nodes) for each in around if _partition(each.spec) == partition]
+    return mean_time_between_s(*observed(alike, nodes))
 
 
 def _partition(spec: dict[str, object]) -> object:

@@ -42,6 +42,7 @@ class Past:
         save_s: That a save holds it up; where that was not told, until a save was on the disk.
         wait_s: In the queue before an attempt that was not the first.
         checkpoint_bytes: The largest of its newest checkpoints.
+        checkpoint_files: The most files of one of them.
     """
 
     runs: int = 0
@@ -52,6 +53,7 @@ class Past:
     save_s: float | None = None
     wait_s: float | None = None
     checkpoint_bytes: int | None = None
+    checkpoint_files: int | None = None
 
 
 NOTHING = Past()
@@ -75,6 +77,7 @@ def recall(stage: Stage, past: PastStage, heard: Heard) -> Past:
         save_s=_median(saves),
         wait_s=_median([wait for wait in waits if wait is not None]),
         checkpoint_bytes=max((saved.bytes for saved in past.checkpoints), default=None),
+        checkpoint_files=max((saved.files for saved in past.checkpoints), default=None),
     )
 
 

@@ -23,8 +23,8 @@ class Notice:
     Attributes:
         partition: Its name.
         preempts: Jobs in it can lose their nodes to others.
-        grace_s: Seconds from SIGTERM until a preempted job is ended; None: its QOS says, which is
-            not looked up.
+        grace_s: Seconds from SIGTERM until a preempted job is ended; None: its QOS says, and
+            that is not known.
     """
 
     partition: str
@@ -53,24 +53,45 @@ def read_notice(
 def parse_notice(config: str, partitions: str, partition: str | None) -> Notice | NoAnswer:
     """The notice by what `CONFIG` and `PARTITIONS` print; what cannot be read is no answer."""
     settings = {name: value.strip() for name, value in _SETTING.findall(config)}
-    kind = settings.get("PreemptType")
     found = next((f for f in map(_fields, partitions.splitlines()) if _is(f, partition)), None)
-    if kind is None:
-        return NoAnswer("scontrol show config: no PreemptType in what it printed")
     if found is None:
         name = "a default partition" if partition is None else f"partition {partition}"
         return NoAnswer(f"scontrol show partition: {name} is not among them")
-    name = found["PartitionName"]
+    return notice_of(
+        found["PartitionName"],
+        settings.get("PreemptType", ""),
+        found.get("PreemptMode", settings.get("PreemptMode", "")),
+        _seconds(found.get("GraceTime", "")),
+    )
+
+
+def notice_of(
+    partition: str,
+    kind: str,
+    modes: str,
+    grace_s: float | None,
+    *,
+    qos_grace_s: float | None = None,
+) -> Notice | NoAnswer:
+    """The notice by what is set.
+
+    Args:
+        partition: Its name.
+        kind: `PreemptType`; empty: it is not known.
+        modes: `PreemptMode`, the partition's own where it has one.
+        grace_s: `GraceTime` of the partition; None: not known.
+        qos_grace_s: That of the job's QOS; None: not known.
+    """
+    if not kind:
+        return NoAnswer("scontrol show config: no PreemptType in what it printed")
     if kind == "preempt/none":
-        return Notice(name, preempts=False, grace_s=0.0)
-    modes = found.get("PreemptMode", settings.get("PreemptMode", "")).split(",")
+        return Notice(partition, preempts=False, grace_s=0.0)
     if kind == "preempt/qos":
-        return Notice(name, preempts=True, grace_s=None)
-    grace_s = _seconds(found.get("GraceTime", ""))
+        return Notice(partition, preempts=True, grace_s=qos_grace_s)
     if grace_s is None:
-        return NoAnswer(f"scontrol show partition: no GraceTime in what it printed of {name}")
-    preempts = any(mode in _ENDS_JOBS for mode in modes)
-    return Notice(name, preempts=preempts, grace_s=grace_s)
+        return NoAnswer(f"scontrol show partition: no GraceTime in what it printed of {partition}")
+    preempts = any(mode in _ENDS_JOBS for mode in modes.split(","))
+    return Notice(partition, preempts=preempts, grace_s=grace_s)
 
 
 def _fields(line: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from launcher.cluster.base import NoAnswer
@@ -56,8 +57,10 @@ def _seconds(text: str) -> int:
 
 
 def _load(args: argparse.Namespace) -> Pipeline | None:
+    """The pipeline, with the folder of runs that the command line names, where it does."""
     if args.pipeline is not None:
-        return load_pipeline(args.pipeline, args.set)
+        pipeline = load_pipeline(args.pipeline, args.set)
+        return pipeline if args.runs is None else replace(pipeline, runs=args.runs.absolute())
     if args.set:
         raise UsageError("--set: it goes with a pipeline file; name one")
     return None
@@ -88,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from launcher.show.doctor import doctor_json, show_doctor  # noqa: PLC0415
 
     screen, pipeline = open_screen(args), _load(args)
-    runs = pipeline.runs if pipeline and args.runs is None else runs_folder(args.runs)
+    runs = pipeline.runs if pipeline else runs_folder(args.runs)
     on_slurm = _wants_slurm(pipeline)
     site = ask_site() if on_slurm else None
     if args.probe and site is None:

@@ -10,7 +10,7 @@ from launcher.foresee.rates import parse_rate
 from launcher.outlook import Wanted
 
 _DAY_S = 86_400
-_MOST_RUNS = 100_000
+_MOST_TRIALS = 100_000
 Value = TypeVar("Value")
 
 
@@ -55,7 +55,7 @@ def add_foresight_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare these numbers of nodes, such as 2,4,8",
     )
     group.add_argument(
-        "--runs", type=_told(_runs), default=1000, metavar="N", help="runs to simulate (1000)"
+        "--trials", type=_told(_trials), default=1000, metavar="N", help="runs to simulate (1000)"
     )
     group.add_argument("--seed", type=int, default=1, metavar="N", help="of the random numbers (1)")
 
@@ -70,7 +70,7 @@ def wanted(args: argparse.Namespace) -> Wanted:
         save_s=args.save,
         restart_s=args.restart,
         grace_s=args.grace,
-        runs=args.runs,
+        runs=args.trials,
         seed=args.seed,
     )
 
@@ -107,7 +107,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, parts)))
 
 
-def _runs(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= _MOST_RUNS:
-        raise ValueError(f"{text!r}: give a number of runs from 1 to {_MOST_RUNS}")
+def _trials(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= _MOST_TRIALS:
+        raise ValueError(f"{text!r}: give a number of trials from 1 to {_MOST_TRIALS}")
     return int(text)

@@ -2,15 +2,16 @@
 
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from db.engine import ledger_url
 from db.health import look_at
 from launcher.cluster.base import NoAnswer
-from launcher.cluster.notice import Notice
+from launcher.cluster.notice import Notice, notice_of
 from launcher.cron.survey import survey
+from launcher.disk import needs
 from launcher.doctor import ask, facts, on_node
 from launcher.doctor.finding import Finding, Level
 from launcher.doctor.fits import fits
@@ -27,7 +28,9 @@ from launcher.doctor.surroundings import Python, names, surroundings, variables
 from launcher.findings import placed
 from launcher.grace import Notices, judge, timings_of
 from launcher.identity import group_names, user_name
+from launcher.past import NOTHING, Past
 from launcher.pipeline import ClusterSettings, Pipeline, Stage
+from launcher.remember import remember
 
 _NAMES_S = 5.0
 
@@ -52,13 +55,13 @@ def jobs(pipeline: Pipeline) -> list[Stage]:
 
 def quick(pipeline: Pipeline) -> list[Finding]:
     """What a submit to Slurm tells: no job, no other Python, five questions at most."""
-    site = ask.ask_site()
+    site, pasts = ask.ask_site(), remember(pipeline).recall(pipeline)
     disk = facts.look_at_disk(pipeline.runs, site, with_quota=False)
     around = replace(facts.look_around(None), unset=facts.look_at_variables(pipeline)[0])
     found = [
-        *of_stages(pipeline, site),
+        *of_stages(pipeline, site, pasts),
         sharing(disk),
-        *room(disk, pipeline, facts.checkpoint_sizes(pipeline)),
+        *room(disk, *needs(pipeline, pasts)),
         *variables(around),
         *([] if site.is_silent else _passes(pipeline.runs)),  # scrontab would ask it, too
     ]
@@ -66,7 +69,7 @@ def quick(pipeline: Pipeline) -> list[Finding]:
     return _placed(pipeline, kept)
 
 
-def of_stages(pipeline: Pipeline, site: Site) -> list[Finding]:
+def of_stages(pipeline: Pipeline, site: Site, pasts: Mapping[str, Past]) -> list[Finding]:
     """What Slurm and earlier runs have against the stages; those that ask the same share it."""
     groups: dict[Request, list[Stage]] = {}
     for stage in jobs(pipeline):
@@ -78,12 +81,13 @@ def of_stages(pipeline: Pipeline, site: Site) -> list[Finding]:
         told = [*fits(request, site, mine), *rights(request, site, user_name(), jobs=count)]
         found += [_of(stages, finding) for finding in told]
     trained = [stage for stage in jobs(pipeline) if stage.train is not None]
-    timings, starts = timings_of(pipeline, trained), facts.start_times(pipeline)
+    timings, hazards = timings_of(pipeline, trained), facts.hazards(pipeline)
     notices = {stage.name: _notice(site, stage) for stage in trained}
     found += judge(trained, Notices(notices, timings))
     for stage in trained:
         if stage.name in timings:
-            found += slices(stage, timings[stage.name], starts.get(stage.name))
+            past, hard_per_s = pasts.get(stage.name, NOTHING), hazards.get(stage.name, 0.0)
+            found += slices(stage, timings[stage.name], past, hard_per_s)
     return list(dict.fromkeys(found))
 
 
@@ -99,15 +103,15 @@ def _notice(site: Site, stage: Stage) -> Notice | NoAnswer:
     partition = site.partition(request_of(stage.cluster).partitions[0])
     if partition is None or isinstance(site.settings, NoAnswer):
         return NoAnswer("the partition is not known")
-    kind, mode = site.setting("PreemptType"), partition.preempt_mode or site.setting("PreemptMode")
-    if kind in ("", "preempt/none"):
-        return Notice(partition.name, preempts=False, grace_s=0.0)
-    if kind == "preempt/qos":
-        of_qos = site.qos if isinstance(site.qos, list) else []
-        grace = {each.name: each.grace_s for each in of_qos}.get(stage.cluster.qos or "")
-        return Notice(partition.name, preempts=True, grace_s=grace)
-    ends = any(word in ("REQUEUE", "CANCEL") for word in mode.split(","))
-    return Notice(partition.name, preempts=ends, grace_s=partition.grace_s)
+    of_qos = site.qos if isinstance(site.qos, list) else []
+    graces = {each.name: each.grace_s for each in of_qos}
+    return notice_of(
+        partition.name,
+        site.setting("PreemptType"),
+        partition.preempt_mode or site.setting("PreemptMode"),
+        partition.grace_s,
+        qos_grace_s=graces.get(stage.cluster.qos or ""),
+    )
 
 
 def _passes(runs: Path) -> Iterable[Finding]:
@@ -134,16 +138,17 @@ def full(pipeline: Pipeline | None, runs: Path, site: Site | None) -> list[Secti
     """
     sections = []
     around = facts.look_around(pipeline)
+    pasts = remember(pipeline).recall(pipeline) if pipeline else {}
     if site is not None:
         sections.append(Section("site", tuple(policies(site))))
     if pipeline is not None and site is not None:
-        found = of_stages(pipeline, site)
+        found = of_stages(pipeline, site, pasts)
         sections.append(Section("pipeline", tuple(_placed(pipeline, found))))
     if site is not None:
         sections.append(Section("names", tuple(_names(pipeline, site))))
     disk = facts.look_at_disk(runs, site, with_quota=True)
-    sizes = facts.checkpoint_sizes(pipeline) if pipeline else {}
-    stored = [*([sharing(disk)] if site is not None else []), *room(disk, pipeline, sizes)]
+    needed = needs(pipeline, pasts) if pipeline else ((), ())
+    stored = [*([sharing(disk)] if site is not None else []), *room(disk, *needed)]
     sections.append(Section("runs folder", tuple(stored)))
     sections.append(Section("ledger", tuple(ledger(look_at(ledger_url(runs))))))
     if site is not None:  # runs of this machine are seen through by `submit` itself
@@ -164,7 +169,12 @@ def nodes_of(pipeline: Pipeline | None, site: Site) -> list[str]:
 def _names(pipeline: Pipeline | None, site: Site) -> Iterable[Finding]:
     nodes = nodes_of(pipeline, site)
     if not nodes:
-        yield Finding(level=Level.UNKNOWN, id="names", what="names of nodes: Slurm gives none")
+        yield Finding(
+            level=Level.UNKNOWN,
+            id="names",
+            what="names of nodes: Slurm gives none",
+            next="look whether the partition has nodes: sinfo",
+        )
         return
     resolved = facts.resolve(facts.tried_names(nodes), wait_s=_NAMES_S)
     yield from names(resolved, socket.gethostname(), total=len(nodes))

@@ -15,15 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from db.endings import endings
 from db.engine import ledger_url
 from db.errors import LedgerError
 from db.journal import file_system, read_mounts
 from db.ledger import Ledger
-from db.sizes import Size, sizes_of
 from launcher.doctor import ask, on_node
 from launcher.doctor.site import Site
 from launcher.doctor.storage import Disk, is_shared
 from launcher.doctor.surroundings import Around, Python
+from launcher.hazard import HISTORY_S, usual_s
 from launcher.notify import load_environment
 from launcher.pipeline import Pipeline
 from launcher.snapshot import find_packages
@@ -81,38 +82,21 @@ def _quota() -> tuple[str, ...]:
     return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
 
 
-def checkpoint_sizes(pipeline: Pipeline) -> dict[str, Size]:
-    """By stage, from earlier runs; empty where there is no ledger."""
+def hazards(pipeline: Pipeline) -> dict[str, float]:
+    """How often work was lost, per second, by stage: what a new job of it goes by.
+
+    Empty where there is no ledger.
+    """
+    stages = [stage for stage in pipeline.stages if stage.train is not None]
     try:
         with Ledger.open(ledger_url(pipeline.runs), create=False).read() as session:
-            return sizes_of(session, pipeline.name)
+            around = endings(session, "slurm", since=time.time() - HISTORY_S)
+            return {
+                stage.name: 1 / usual_s(around, stage.cluster.partition, stage.cluster.max_nodes)
+                for stage in stages
+            }
     except LedgerError:  # `submit` tells of a broken one by itself
         return {}
-
-
-def start_times(pipeline: Pipeline) -> dict[str, float]:
-    """Seconds from a job's beginning to the end of its first step, by stage, the newest told."""
-    found: dict[str, float] = {}
-    runs = sorted(pipeline.runs.glob(f"{pipeline.name}-*"), reverse=True)[:5]
-    for stage in pipeline.stages:
-        for path in (p for run in runs for p in (run / "stages" / stage.name).glob("events/*")):
-            start_s = _start_s(path)
-            if start_s is not None:
-                found.setdefault(stage.name, start_s)
-                break
-    return found
-
-
-def _start_s(path: Path) -> float | None:
-    """Of one event file, whose first lines are enough."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for _, line in zip(range(50), file, strict=False):
-                if '"first_step"' in line:
-                    return float(json.loads(line)["start_s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
 
 
 def look_around(pipeline: Pipeline | None) -> Around:

@@ -45,6 +45,7 @@ def nodes_fit(request: Request, site: Site, partition: Partition) -> Iterator[Fi
             id="constraint",
             where="cluster.constraint",
             what=f"{request.constraint}: only names joined by & are compared with the nodes",
+            next="compare it with the features of the nodes: sinfo -o '%P %D %f'",
         )
     elif _count(able) < wanted:
         asked = f"all that is asked for and {request.constraint}" if wants_features else "it all"

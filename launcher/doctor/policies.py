@@ -107,7 +107,13 @@ def _preemption(site: Site) -> Iterator[Finding]:
     if isinstance(site.partitions, list | tuple):
         exempt = site.setting("PreemptExemptTime")
         if exempt not in ("", "00:00:00", "NONE"):
-            yield _note("preempt-exempt", f"no job is preempted in its first {exempt}", "")
+            yield Finding(
+                level=Level.NOTE,
+                id="preempt-exempt",
+                what=f"no job is preempted in its first {exempt} (PreemptExemptTime)",
+                why="a start-up and a first save that fit into it are never lost to a preemption",
+                next="keep them within it, by checkpoint.max_interval where that is needed",
+            )
 
 
 def _requeue(site: Site) -> Iterator[Finding]:

@@ -5,19 +5,23 @@ from collections.abc import Iterator
 from db.timings import Timing
 from jobs.contract.units import format_duration
 from launcher.doctor.finding import Finding, Level
+from launcher.past import Past
 from launcher.pipeline import Stage
+from launcher.saving import interval_of, saves_at_all
 
 
-def slices(stage: Stage, timing: Timing, start_s: float | None) -> Iterator[Finding]:
+def slices(stage: Stage, timing: Timing, past: Past, hard_per_s: float) -> Iterator[Finding]:
     """What is found of a stage that trains.
 
     Args:
         stage: The stage.
         timing: What its steps and saves took.
-        start_s: What its start took, up to the end of the first step; None: not known.
+        past: What earlier runs say besides.
+        hard_per_s: How often work is lost; 0: as often as a job expects at first.
     """
-    if stage.train is None:
+    if stage.train is None or not saves_at_all(stage):  # it has to be done in one slice
         return
+    start_s = past.start_s
     limit_s, lead_s = stage.cluster.time_limit_s, stage.cluster.signal_lead_s
     where = f"stages.{stage.name}.cluster.time_limit"
     if start_s is None or timing.step_s is None or timing.save_s is None:
@@ -27,9 +31,12 @@ def slices(stage: Stage, timing: Timing, start_s: float | None) -> Iterator[Find
             where=where,
             what="whether it is long enough to start and to save: not known before a run of this "
             "pipeline has told",
+            next="submit it, or a short part of it (--set "
+            f"stages.{stage.name}.train.max_steps=50), and ask again",
         )
         return
-    every_s = _interval_s(stage, timing.step_s)
+    held_s = timing.save_s if past.save_s is None else past.save_s
+    every_s, _ = interval_of(stage, held_s, timing.step_s, hard_per_s)
     need_s = start_s + every_s + timing.save_s
     takes = f"start-up {start_s:.0f} s, {every_s:.0f} s between saves, a save {timing.save_s:.1f} s"
     if start_s + timing.step_s > limit_s - lead_s:
@@ -56,13 +63,6 @@ def slices(stage: Stage, timing: Timing, start_s: float | None) -> Iterator[Find
         yield Finding(
             level=Level.OK, id="slice", where=where, what=f"long enough to get on ({takes})"
         )
-
-
-def _interval_s(stage: Stage, step_s: float) -> float:
-    """The longest time between two saves."""
-    assert stage.train is not None  # noqa: S101 - asked by `slices`
-    checkpoint = stage.train.checkpoint
-    return checkpoint.max_interval if checkpoint.every == "auto" else checkpoint.every * step_s
 
 
 def _minutes(seconds: float) -> str:

@@ -1,13 +1,14 @@
 """The folder of runs: seen by all nodes, and with room for what will be kept. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from db.journal import NETWORK_FILE_SYSTEMS
-from db.sizes import Size
+from launcher.disk import StageDisk
 from launcher.doctor.finding import Finding, Level
-from launcher.pipeline import Pipeline, Stage
 
+_OWN = 2
+"""Files of a checkpoint that its manifest does not list: the manifest itself, and the folder."""
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -75,8 +76,16 @@ def sharing(disk: Disk) -> Finding:
     )
 
 
-def room(disk: Disk, pipeline: Pipeline | None, sizes: Mapping[str, Size]) -> Iterator[Finding]:
-    """Whether there is room, in bytes and in files."""
+def room(
+    disk: Disk, needed: Sequence[StageDisk] = (), unknown: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Whether there is room, in bytes and in files.
+
+    Args:
+        disk: What is there.
+        needed: What the checkpoints of stages need.
+        unknown: The stages of which nobody knows it.
+    """
     if not disk.writable:
         yield Finding(
             level=Level.WARNING,
@@ -95,16 +104,9 @@ def room(disk: Disk, pipeline: Pipeline | None, sizes: Mapping[str, Size]) -> It
             why="a save fails when the quota is used up",
             next="make room, or ask for more",
         )
-    stages = [each for each in pipeline.stages if each.train] if pipeline else []
-    known = {stage.name: sizes[stage.name] for stage in stages if stage.name in sizes}
-    need_bytes, need_files = disk.code_bytes, disk.code_files
-    for stage in stages:
-        if stage.name in known:
-            kept = kept_checkpoints(stage, known[stage.name].total_steps)
-            need_bytes += kept * known[stage.name].bytes
-            need_files += kept * (known[stage.name].files + 2)  # its folder and its manifest
-    unknown = [stage.name for stage in stages if stage.name not in known]
-    yield from _enough(disk, need_bytes, need_files, of=", ".join(known))
+    need_bytes = disk.code_bytes + sum(each.bytes for each in needed)
+    need_files = disk.code_files + sum(each.copies * (each.copy_files + _OWN) for each in needed)
+    yield from _enough(disk, need_bytes, need_files, of=", ".join(each.stage for each in needed))
     if unknown:
         yield Finding(
             level=Level.UNKNOWN,
@@ -112,6 +114,7 @@ def room(disk: Disk, pipeline: Pipeline | None, sizes: Mapping[str, Size]) -> It
             where=disk.folder,
             what=f"room for checkpoints of {', '.join(unknown)}: their size is not known before a "
             "run of this pipeline has saved",
+            next="submit it, and ask again once each stage has saved",
         )
 
 
@@ -144,19 +147,6 @@ def _no_room(disk: Disk, free: str, need: str, what_for: str) -> Finding:
         "stops",
         next="make room, keep fewer (checkpoint.keep), or set `runs` to another folder",
     )
-
-
-def kept_checkpoints(stage: Stage, total_steps: int | None) -> int:
-    """How many checkpoints of a stage lie there at most, the one under way included."""
-    if stage.train is None:
-        return 0
-    wanted = stage.train.checkpoint
-    kept = wanted.keep + 1 + wanted.keep_best
-    if wanted.keep_epochs:
-        kept += stage.train.epochs
-    if wanted.keep_every and total_steps:
-        kept += total_steps // wanted.keep_every
-    return kept
 
 
 def _size(count: int) -> str:

@@ -220,7 +220,10 @@ def names(resolved: Mapping[str, bool | None], own: str, *, total: int) -> Itera
         )
     if late:
         yield Finding(
-            level=Level.UNKNOWN, id="names", what=f"no answer in time for: {', '.join(late)}"
+            level=Level.UNKNOWN,
+            id="names",
+            what=f"no answer in time for: {', '.join(late)}",
+            next="try again; if it stays so, tell the site that its name server is slow",
         )
     if not lost and not late and resolved:
         tried = len(resolved) - (own in resolved)

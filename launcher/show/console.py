@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from launcher.errors import unwritable
+from launcher.show.palette import CAUTION, tinted
 
 _PIPE_WIDTH = 200
 """Columns of a table that no terminal shows, so that `grep` sees whole rows."""
@@ -96,7 +97,7 @@ class Screen:
     def warn(self, line: str) -> None:
         """Tells on stderr what the user should know even when quiet."""
         with _talking():
-            self.err.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
+            self.err.print(f"{tinted('warning:', CAUTION)} {escape(line)}", soft_wrap=True)
 
     def agrees(self, question: str) -> bool:
         """Asks on stderr; whether the line on stdin is a yes. No line (Ctrl-D) is a no."""

@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from launcher.corpus import CheckedSet, shares
 from launcher.show.console import Screen
+from launcher.show.palette import CAUTION, tinted
 from launcher.show.tables import plain_table
 
 COLUMNS = ("stage", "set", "rows", "kind", "form", "looked for", "decoded", "faults")
@@ -23,7 +24,8 @@ def show_corpus(screen: Screen, checked: Sequence[CheckedSet]) -> None:
         _show_faults(screen, one)
     if faulty:
         again = "mend or remove these rows, or correct the paths, and check again"
-        screen.result("", f"[yellow]{len(faulty)} of {len(checked)} sets have faults:[/] {again}")
+        told = f"{len(faulty)} of {len(checked)} sets have faults:"
+        screen.result("", f"{tinted(told, CAUTION)} {again}")
 
 
 def corpus_json(checked: Sequence[CheckedSet]) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from rich.markup import escape
 from launcher.doctor.examine import Section
 from launcher.doctor.finding import Finding, Level
 from launcher.show.console import Screen
+from launcher.show.palette import BAD, CAUTION, FAINT, GOOD, MOVING, tinted
 
 _COLOURS: Final = {
-    Level.ERROR: "bold red",
-    Level.WARNING: "yellow",
-    Level.UNKNOWN: "magenta",
-    Level.NOTE: "cyan",
-    Level.OK: "green",
+    Level.ERROR: BAD,
+    Level.WARNING: CAUTION,
+    Level.UNKNOWN: MOVING,
+    Level.NOTE: FAINT,
+    Level.OK: GOOD,
 }
 _WIDTH: Final = max(len(level) for level in Level)
 _NARROW: Final = 20
@@ -36,13 +37,12 @@ def show_doctor(screen: Screen, sections: Sequence[Section]) -> None:
 def _lines(finding: Finding, width: int) -> Iterator[str]:
     """The level and what was found; the reason and the remedy below."""
     indent = " " * (_WIDTH + 4)
-    colour = _COLOURS[finding.level]
     first, *rest = _wrapped(_first(finding), width - len(indent))
-    yield f"  [{colour}]{finding.level:<{_WIDTH}}[/]  {escape(first)}"
+    yield f"  {tinted(f'{finding.level:<{_WIDTH}}', _COLOURS[finding.level])}  {escape(first)}"
     yield from (f"{indent}{escape(line)}" for line in rest)
     for word, text in (("why:", finding.why), ("do: ", finding.next)):
         for number, line in enumerate(_wrapped(text, width - len(indent) - 5)):
-            yield f"{indent}{f'[dim]{word}[/]' if number == 0 else '    '} {escape(line)}"
+            yield f"{indent}{tinted(word, FAINT) if number == 0 else '    '} {escape(line)}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

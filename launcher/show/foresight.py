@@ -47,6 +47,9 @@ def done_lines(outlook: Outlook) -> list[str]:
     )
     if told.undone == told.runs:
         return ["it is never done: save more often, or take fewer nodes", of_runs, lost]
+    if math.isinf(told.p50_s):
+        never = "more than half of the runs never end: save more often, or take fewer nodes"
+        return [never, of_runs, lost]
     lines = [
         f"done in {span(told.p50_s)} (p50), {span(told.p10_s)} (p10) to {span(told.p90_s)} (p90); "
         f"{told.gpu_hours:.4g} GPU-h, goodput {percent(told.goodput)}",
@@ -140,7 +143,10 @@ def sizes_note(sizes: Sequence[Size]) -> str:
     """What the numbers rest on, and what is not in them."""
     unknown = dict.fromkeys(name for size in sizes if size.plan for name in size.plan.unknown)
     without = f", without {', '.join(unknown)}" if unknown else ""
-    return f"as if time fell with the rounds of each rank; the first queue is left out{without}"
+    return (
+        "as if times by the ledger fell with the ranks, those by expect with the rounds of each; "
+        f"the first queue is left out{without}"
+    )
 
 
 def sizes_table(sizes: Sequence[Size]) -> Table:

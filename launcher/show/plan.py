@@ -10,6 +10,7 @@ from rich.table import Table
 from launcher.pipeline import Pipeline, Stage
 from launcher.plan import HOUR_S, Plan, PlannedStage, Share
 from launcher.show.console import Screen
+from launcher.show.palette import CAUTION, tinted
 
 _FINDINGS_SHOWN = 8
 ELASTIC = "expectations are for the most nodes; an attempt keeps the number that it started with"
@@ -27,7 +28,8 @@ def show_findings(screen: Screen, findings: Sequence[str]) -> None:
     """Shows what would keep the pipeline from being submitted; nothing where nothing does."""
     if findings:
         count = len(findings)
-        screen.result("", f"[yellow]{count} finding{'s' * (count > 1)} to settle before submit:[/]")
+        title = f"{count} finding{'s' * (count > 1)} to settle before submit:"
+        screen.result("", tinted(title, CAUTION))
         screen.result(*(f"  {escape(line)}" for line in findings[:_FINDINGS_SHOWN]))
         if count > _FINDINGS_SHOWN:
             screen.result(f"  ... and {count - _FINDINGS_SHOWN} more; --json lists all")

@@ -107,7 +107,7 @@ def test_stop_that_does_not_fit_is_told_with_its_numbers_and_what_to_change(tmp_
     found = told(tmp_path, SCAVENGE, SLOW, "cluster.signal_lead=60s")
 
     takes = (
-        "a step takes 12 s and a save 45 s, a stop 107 s at worst (a step, the save under way, "
+        "a step takes 12 s and a save 45 s, a stop about 107 s (a step, the save under way, "
         "its own)"
     )
     assert lines(found, Level.WARNING) == [
@@ -227,7 +227,8 @@ def test_partition_is_asked_once_for_all_its_stages(world: World) -> None:
     found = preflight(world.pipeline, lambda _: cluster)
 
     assert cluster.asked == [None]
-    assert [finding.where for finding in of_level(found, Level.WARNING)] == ["stages.second"]
+    warned = [finding.where for finding in of_level(found, Level.WARNING)]
+    assert warned == ["p.yaml:10: stages.second"]
     assert [finding.where for finding in of_level(found, Level.UNKNOWN)] == ["middle"]
 
 
@@ -243,6 +244,6 @@ def test_plan_and_submit_warn_where_a_stop_does_not_fit(
     for command in (["plan", file], ["submit", file, "--dry-run"]):
         codes.append(main([*command, "--set", "cluster.backend=slurm"]))
         err = capsys.readouterr().err
-        assert "warning: stages.second: partition preempt gives 10 s; a step takes 12 s" in err
+        assert "warning: p.yaml:10: stages.second: partition preempt gives 10 s; a step" in err
         assert "middle: partition preempt gives 10 s; whether a save fits is not known" in err
     assert codes == [0, 0]

@@ -22,6 +22,7 @@ from launcher.queues import Queues, ask_queues
 from launcher.saving import interval_of
 from launcher.show.ahead import show_ahead
 from launcher.show.console import Screen
+from launcher.show.foresight import done_lines
 from launcher.show.foresight_json import ahead_json
 from launcher.show.plan import critical_line, plan_table
 from launcher.show.spans import percent, size, span
@@ -254,9 +255,9 @@ def test_disk_holds_what_is_kept_and_the_one_being_written(tmp_path, rules, step
 def test_disk_is_added_up_and_looked_for_where_the_runs_will_be(tmp_path: Path) -> None:
     pipeline = load(tmp_path)
 
-    found = look_at_disk(pipeline, {"second": Past(checkpoint_bytes=7)})
+    found = look_at_disk(pipeline, {"second": Past(checkpoint_bytes=7, checkpoint_files=2)})
 
-    assert (found.stages, found.unknown) == ((StageDisk("second", 3, 7),), ("third",))
+    assert (found.stages, found.unknown) == ((StageDisk("second", 3, 7, 2),), ("third",))
     assert found.bytes == 21
     assert found.free_bytes is not None
     assert not pipeline.runs.exists()
@@ -318,6 +319,17 @@ def test_run_without_an_end_is_never_done_in_words_and_null_in_json(tmp_path: Pa
     assert math.isinf(outlook.foresight.p50_s)
     assert (told["outlook"]["p50_s"], told["outlook"]["undone"]) == (None, 20)
     json.dumps(told, allow_nan=False)
+
+
+def test_run_that_mostly_never_ends_is_said_to_in_words(tmp_path: Path) -> None:
+    outlook = ahead(make_plan(load(tmp_path)))
+    mostly = replace(outlook.foresight, undone=30, p50_s=math.inf, p90_s=math.inf)
+
+    first, second, third = done_lines(replace(outlook, foresight=mostly))
+
+    assert first == "more than half of the runs never end: save more often, or take fewer nodes"
+    assert second == "of 50 simulated runs, seed 1"
+    assert third.startswith("30 of them came to no end: ")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from launcher.pipeline import Pipeline
 from launcher.plan import make_plan
 from launcher.remember import remember
 from launcher.show.plan import basis_line
+from tests.launcher.paper import Paper
 from tests.launcher.pasts import GB, put_attempt, put_checkpoints
 from tests.launcher.steered import World, world
-from tests.launcher.worlds import make_pipeline, stage_rows
+from tests.launcher.worlds import make_pipeline, stage_rows, submit_run
 
 __all__ = ["world"]
 
@@ -47,6 +48,7 @@ def test_ledger_tells_work_saves_waits_and_sizes(world: World) -> None:
         save_s=22.0,
         wait_s=40.0,
         checkpoint_bytes=3 * GB,
+        checkpoint_files=1,
     )
 
 
@@ -120,3 +122,21 @@ def test_without_a_ledger_nothing_is_known_and_none_is_made(tmp_path: Path) -> N
 
     assert remember(pipeline).recall(pipeline) == {}
     assert not pipeline.runs.exists()
+
+
+def test_runs_that_only_wait_take_no_earlier_run_its_place(world: World) -> None:
+    put_attempt(world.ledger, "second")
+    for number in range(5):
+        submit_run(world.pipeline, Paper(), 2000.0 + number)
+        put_attempt(
+            world.ledger,
+            "second",
+            slurm_id=f"{800 + number}",
+            state="PENDING",
+            **dict.fromkeys(("started_at", "ended_at", "wall_clock_s", "first_step", "last_step")),
+            **dict.fromkeys(("total_steps", "step_s", "num_nodes")),
+        )
+
+    found = past(world.pipeline)
+
+    assert (found.runs, found.step_s) == (1, 10.0)

@@ -7,7 +7,7 @@ import pytest
 from launcher.foresee import PRESETS
 from tests.launcher.test_cli import launcher
 
-STORM = ("plan", "pipeline.yaml", "--preemptions", "4/day", "--failures", "llama3", "--runs", "50")
+STORM = ("plan", "pipeline.yaml", "--preemptions=4/day", "--failures=llama3", "--trials=50")
 
 
 def test_plan_under_interruptions_tells_when_it_is_done_and_how_often_to_save():
@@ -53,7 +53,7 @@ def test_plan_that_foresees_nothing_says_so_and_how_to_change_it():
         ("--failures", "gpt5", "'gpt5' is neither a rate such as 0.004/day nor one of llama3,"),
         ("--save", "1x", "'1x' is not a duration; write 12h, 90m, 30s or 1-12:00:00"),
         ("--nodes", "2,x", "'2,x': give numbers of nodes, such as 2,4,8"),
-        ("--runs", "0", "'0': give a number of runs from 1 to 100000"),
+        ("--trials", "0", "'0': give a number of trials from 1 to 100000"),
     ],
 )
 def test_wrong_option_says_what_to_write(option, value, said):

@@ -10,6 +10,8 @@ import pytest
 from launcher.cli import main
 from tests.launcher.cluster.programs import only_programs, put_program
 from tests.launcher.doctor.sites import CAPTURED
+from tests.launcher.pasts import put_attempt, put_checkpoints
+from tests.launcher.steered import World
 from tests.launcher.worlds import make_pipeline
 
 ROOT = Path(__file__).parents[3]
@@ -112,6 +114,20 @@ def test_force_submits_it_all_the_same_and_warns(folder: Path, capsys: Capture) 
     assert (folder / "runs" / "ledger.db").exists()
 
 
+def test_folder_of_runs_that_is_named_is_the_one_for_all(folder: Path, capsys: Capture) -> None:
+    world = World(folder)
+    put_attempt(world.ledger, "second")
+    put_checkpoints(world.ledger, "second", (1, 2.0))
+    world.pipeline.runs.rename(folder / "elsewhere")
+
+    doctor(folder, "--json", "--runs", str(folder / "elsewhere"))
+
+    found = json.loads(capsys.readouterr().out)["findings"]
+    [room] = [each for each in found if each["id"] == "room"]
+    assert room["where"] == str(folder / "elsewhere")
+    assert "checkpoints of second" in room["what"]
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_no_line_is_longer_than_the_terminal_or_ends_in_blanks(
     folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, width: int
@@ -160,3 +176,15 @@ def test_every_finding_has_its_place_in_the_docs() -> None:
     assert len(documented) > 50
     assert ids_in_code() - documented == set()
     assert documented - ids_in_code() - {"nodes-unfit"} == set()
+
+
+def test_every_finding_that_is_not_fine_says_what_to_do() -> None:
+    silent = set()
+    for path in (ROOT / "launcher/doctor").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
+                given = {each.arg: ast.unparse(each.value) for each in node.keywords}
+                if given["level"] not in ("Level.OK", "Level.NOTE") and "next" not in given:
+                    silent.add(given["id"])
+
+    assert silent == {"'env-file'"}  # its lines say so themselves
