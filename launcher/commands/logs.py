@@ -22,7 +22,7 @@ from launcher.logs.follow import Following
 from launcher.logs.tail import last_lines
 from launcher.reconcile.observe import stage_folder
 from launcher.reconcile.refresh import QUICK_BYTES, read_run, refresh_run
-from launcher.runs import find_run, open_ledger
+from launcher.runs import check_stages, find_run, open_ledger
 from launcher.show.console import Screen, open_screen
 from launcher.show.logs import show_fault, show_following, show_lines, show_outputs
 
@@ -80,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _stage(ledger: Ledger, run_id: str, name: str) -> StageRun:
     stages = {row.stage: row for row in read_run(ledger, run_id).stages}
-    if name not in stages:
-        raise UsageError(f"run {run_id}: no stage '{name}'; known: {', '.join(stages)}")
+    check_stages(run_id, [name], stages)
     return stages[name]
 
 

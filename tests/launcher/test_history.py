@@ -122,6 +122,12 @@ def test_history_of_an_unknown_stage_names_the_known(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("world")
+def test_run_that_is_given_twice_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["history", "one", "--run", "other"]) == 2
+    assert "launcher history: the run is given twice; drop --run" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("world")
 def test_stage_without_attempts_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["history", "--stage", "third"]) == 0
     assert "no attempt yet" in capsys.readouterr().err
