@@ -16,6 +16,11 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 _shtab_launcher
 printf '%s\\n' "${COMPREPLY[@]}"
 """
+TAKE_RUN = [
+    name
+    for name, parser in full_parser()[1].items()
+    if any("--run" in action.option_strings for action in parser._actions)
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +75,6 @@ def test_pipeline_is_a_yaml_file_or_the_way_to_one(bash_script: Path, here: Path
 def test_run_is_a_folder_that_holds_a_frozen_pipeline(bash_script: Path, here: Path) -> None:
     assert offered(bash_script, here, "status", "--run", "") == ["demo-1", "demo-2"]
     assert offered(bash_script, here, "watch", "demo-2") == ["demo-2"]
-
-
-TAKE_RUN = [
-    name
-    for name, parser in full_parser()[1].items()
-    if any("--run" in action.option_strings for action in parser._actions)
-]
 
 
 @pytest.mark.parametrize("name", TAKE_RUN)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import threading
 from io import StringIO
 from pathlib import Path
 
@@ -164,3 +165,22 @@ def test_events_are_followed_until_the_run_has_ended(
     code = main(["events", "-f", "-n", "1"])
 
     assert (code, len(capsys.readouterr().out.splitlines())) == (0, 1)
+
+
+def test_events_that_follow_come_although_none_was_asked_for_before(
+    world: tuple[NewRun, Ledger], capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, ledger = world
+
+    def end() -> None:
+        with ledger.write() as session:
+            add_event(session, "told", "the end", at=5000.0, run_id=new.id)
+            stages_of(session, new.id)[0].run.state = RunState.CANCELLED
+
+    later = threading.Timer(2.0, end)
+    later.start()
+    code = main(["events", "-f", "-n", "0"])
+    later.join()
+
+    told = capsys.readouterr().out.splitlines()
+    assert (code, len(told), told[0].endswith("the end")) == (0, 1, True)
