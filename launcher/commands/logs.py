@@ -121,10 +121,11 @@ def _show(screen: Screen, stage: StageRun, chosen: Logged, args: argparse.Namesp
 def _tell_why(screen: Screen, stage: StageRun, chosen: Logged | None, count: int) -> int:
     """Says why there is no log, and shows what the batch script said instead."""
     what = stage.stage if chosen is None else f"{stage.stage}, {chosen.name}"
-    screen.warn(f"{what}: no log: {why_no_log(stage)}")
-    outputs = batch_outputs(stage)
+    key = chosen.key if chosen else None
+    screen.warn(f"{what}: no log: {why_no_log(stage, key)}")
+    outputs = batch_outputs(stage, key)
     show_outputs(screen, outputs, count)
-    if not outputs and stage.submissions and not has_ended(stage):
+    if not outputs and chosen is None and stage.submissions and not has_ended(stage):
         folder = stage_folder(stage).submitit / stage.submissions[-1].token
         screen.say(f"what the batch script says will be in {folder}")
     return NO_LOG
