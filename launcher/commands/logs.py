@@ -34,6 +34,11 @@ Shows the end of a rank's log: of the newest attempt that has one, and of rank 0
 failed, the traceback of the rank that failed first comes first. -f goes on with what is added, and
 into the next attempts, until the stage has ended (exit code 0 when it is done, 1 when not).
 """
+EXIT_CODES = {
+    0: "shown; with -f: the stage is done",
+    1: "there is no log; with -f: the stage has ended otherwise",
+    130: "with -f: Ctrl-C; the job goes on",
+}
 LAST = 50
 NO_LOG = 1
 INTERRUPTED = 130
