@@ -86,7 +86,8 @@ def test_earlier_runs_give_the_time_of_all_attempts_newest_first(filled: Ledger)
         found = earlier_stages(session, "videochat2", without="r3")
         others = earlier_stages(session, "something else", without="r3")
 
-    assert found == [Earlier("stage2", 32, 5.0), Earlier("stage2", 32, 30.0)]
+    text = "name: videochat2\n"
+    assert found == [Earlier("stage2", 32, 5.0, text), Earlier("stage2", 32, 30.0, text)]
     assert others == []
 
 
