@@ -21,11 +21,13 @@ class Earlier:
         stage: The stage's name.
         gpus: Nodes times GPUs that it asked for; nodes alone where it asked for no GPU.
         wall_s: Time with an allocation, over all of its attempts.
+        pipeline_yaml: The frozen pipeline file of its run.
     """
 
     stage: str
     gpus: int
     wall_s: float
+    pipeline_yaml: str
 
 
 def earlier_stages(session: Session, pipeline: str, *, without: str) -> Sequence[Earlier]:
@@ -44,6 +46,7 @@ def earlier_stages(session: Session, pipeline: str, *, without: str) -> Sequence
     )
     query = (
         select(
+            StageRun.run_id,
             StageRun.stage,
             StageRun.nodes,
             StageRun.gpus_per_node,
@@ -55,8 +58,11 @@ def earlier_stages(session: Session, pipeline: str, *, without: str) -> Sequence
         .group_by(StageRun.id, Run.created_at)
         .order_by(Run.created_at.desc(), StageRun.id)
     )
+    rows = [row for row in session.execute(query) if row.wall_s is not None]
+    ids = {row.run_id for row in rows}
+    files = select(Run.id, Run.pipeline_yaml).where(Run.id.in_(ids))
+    texts = {row.id: row.pipeline_yaml for row in session.execute(files)}
     return [
-        Earlier(row.stage, row.nodes * max(1, row.gpus_per_node), row.wall_s)
-        for row in session.execute(query)
-        if row.wall_s is not None
+        Earlier(row.stage, row.nodes * max(1, row.gpus_per_node), row.wall_s, texts[row.run_id])
+        for row in rows
     ]

@@ -172,12 +172,16 @@ def checkpoint_at(session: Session, stage_run_id: int, path: str) -> Checkpoint 
 
 def stages_of_runs(session: Session, run_ids: Sequence[str]) -> Sequence[StageRun]:
     """Like `stages_of` for several runs; run by run, in the order of their ids."""
-    return session.scalars(
-        select(StageRun)
-        .where(StageRun.run_id.in_(run_ids))
-        .order_by(StageRun.run_id, StageRun.position)
-        .options(*_WITH_ALL)
-    ).all()
+    ids = sorted(set(run_ids))
+    found: list[StageRun] = []
+    for start in range(0, len(ids), _PARAMETERS):
+        found += session.scalars(
+            select(StageRun)
+            .where(StageRun.run_id.in_(ids[start : start + _PARAMETERS]))
+            .order_by(StageRun.run_id, StageRun.position)
+            .options(*_WITH_ALL)
+        ).all()
+    return found
 
 
 def latest_run_ids(session: Session, last: int) -> Sequence[str]:

@@ -58,6 +58,7 @@ _FOLDERS: Final = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
 _BY_NAME: Final = {
     "pipeline": _PIPELINE,
     "run": _RUN,
+    "run_too": _RUN,
     "stage": _STAGE,
     "stages": _STAGE,
     "start": _STAGE,

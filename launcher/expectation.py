@@ -1,7 +1,8 @@
 """How long stages are expected to take: by earlier runs, else by what the pipeline file says."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -10,6 +11,7 @@ from db.ledger import Ledger
 from db.schema import StageRun
 from db.states import DONE_STATES
 from jobs.contract.durations import parse_duration
+from launcher.frozen import asked, frozen_stages
 
 _COUNTED = 5
 """So many of the newest earlier runs are counted."""
@@ -42,34 +44,38 @@ def expectations_of(ledger: Ledger, stages: Sequence[StageRun]) -> dict[str, Exp
     run = stages[0].run
     with ledger.read() as session:
         known = earlier_stages(session, run.name, without=run.id)
-    return expected(open_, known, lambda: read_expect(run.pipeline_yaml))
+    return expected(open_, known, run.pipeline_yaml)
 
 
 def expected(
-    stages: Iterable[StageRun],
-    earlier: Sequence[Earlier],
-    read: Callable[[], Mapping[str, float]],
+    stages: Iterable[StageRun], earlier: Sequence[Earlier], pipeline_yaml: str
 ) -> dict[str, Expectation]:
-    """The same, from what is known. The file is read only for a stage that never ended before.
+    """The same, from what is known.
 
     Args:
-        stages: Stage runs.
+        stages: Stage runs of one run.
         earlier: The newest first.
-        read: Gives the seconds that the pipeline file expects, by stage.
+        pipeline_yaml: The frozen pipeline file of the run.
     """
-    by_runs = {row.stage: found for row in stages if (found := _by_runs(row, earlier))}
-    if all(row.stage in by_runs for row in stages):
-        return by_runs
-    by_file = {stage: Expectation(wall_s, BY_EXPECT) for stage, wall_s in read().items()}
-    return by_file | by_runs
+    by_file = {name: Expectation(s, BY_EXPECT) for name, s in read_expect(pipeline_yaml).items()}
+    found = ((row.stage, _by_runs(row, earlier, pipeline_yaml)) for row in stages)
+    return by_file | {stage: expectation for stage, expectation in found if expectation}
 
 
-def _by_runs(row: StageRun, earlier: Sequence[Earlier]) -> Expectation | None:
-    """The median of the newest earlier runs; of those of the same size where there are some."""
-    mine = [each for each in earlier if each.stage == row.stage]
-    gpus = row.nodes * max(1, row.gpus_per_node)
-    alike = [each for each in mine if each.gpus == gpus] or mine
-    counted = [each.wall_s for each in alike[:_COUNTED]]
+def _by_runs(row: StageRun, earlier: Sequence[Earlier], text: str) -> Expectation | None:
+    """The median of the newest earlier runs that asked the same of the stage, on as many GPUs.
+
+    A smoke run of a few steps, or one on other GPUs, says nothing about this one.
+    """
+    gpus, wanted = row.nodes * max(1, row.gpus_per_node), asked(text, row.stage)
+    alike = (
+        each.wall_s
+        for each in earlier
+        if (each.stage, each.gpus) == (row.stage, gpus)
+        and wanted is not None
+        and asked(each.pipeline_yaml, row.stage) == wanted
+    )
+    counted = list(islice(alike, _COUNTED))
     if not counted:
         return None
     return Expectation(
@@ -78,17 +84,10 @@ def _by_runs(row: StageRun, earlier: Sequence[Earlier]) -> Expectation | None:
 
 
 def read_expect(pipeline_yaml: str) -> dict[str, float]:
-    """Seconds that the stages of a frozen pipeline file expect; nothing where it cannot be read.
-
-    Not by `load_pipeline`: that checks the whole file, which takes longer than all of `status`.
-    """
-    import yaml  # noqa: PLC0415 - few looks need it
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    """Seconds that the stages of a frozen pipeline file expect; nothing where it cannot be read."""
     try:
-        stages = yaml.load(pipeline_yaml, Loader=loader)["stages"]  # noqa: S506 - a safe one
-        found = {name: _expect_s(stage) for name, stage in stages.items()}
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError):
+        found = {name: _expect_s(stage) for name, stage in frozen_stages(pipeline_yaml).items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
     return {name: wall_s for name, wall_s in found.items() if wall_s is not None}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from db.states import DONE_STATES, StageState
 from launcher.expectation import Expectation
-from launcher.view import StageView
+from launcher.view import StageView, steps_left_s
 
 BY_STEPS = "last steps"
 STOPPED = (StageState.HELD, StageState.FAILED, StageState.CANCELLED)
@@ -77,8 +77,9 @@ def _left(view: StageView, expectation: Expectation | None) -> tuple[float | Non
         return 0.0, None
     if view.state in STOPPED:
         return None, None
-    if view.total_steps is not None and view.step_s is not None:
-        return max(0, view.total_steps - _kept_step(view)) * view.step_s, BY_STEPS
+    left_s = steps_left_s(view.total_steps, _kept_step(view), view.step_s)
+    if left_s is not None:
+        return left_s, BY_STEPS
     if expectation is None or view.wall_clock_s >= expectation.wall_s:
         return None, None  # it takes longer than was expected: how much longer nobody knows
     return expectation.wall_s - view.wall_clock_s, expectation.basis

@@ -2,18 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import median
-
-import yaml
 
 from db.pasts import PastStage
 from db.schema import Attempt, StageRun
 from db.states import StageState
+from launcher.frozen import train_of
 from launcher.pipeline import Stage
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Ten times as fast where PyYAML was built with libyaml."""
 
 
 @dataclass(frozen=True)
@@ -120,18 +115,8 @@ def _max_steps(stage: Stage) -> int | None:
 
 def _recipe(row: StageRun, name: str) -> tuple[int | None, int | None]:
     """Epochs and most steps of a stage, by the pipeline file of its run."""
-    return _recipes(row.run.pipeline_yaml).get(name, (None, None))
-
-
-@lru_cache(maxsize=64)
-def _recipes(text: str) -> dict[str, tuple[int | None, int | None]]:
-    """The same of all stages that train, by a resolved pipeline file. Reading one takes long."""
-    try:
-        stages = yaml.load(text, _LOADER)["stages"]  # noqa: S506 - one of the safe loaders
-        trains = {name: stage["train"] for name, stage in stages.items() if "train" in stage}
-        return {name: (t.get("epochs"), t.get("max_steps")) for name, t in trains.items()}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):  # no file that `submit` froze
-        return {}
+    train = train_of(row.run.pipeline_yaml, name)
+    return train.get("epochs"), train.get("max_steps")
 
 
 def _started(row: StageRun) -> list[Attempt]:

@@ -173,6 +173,11 @@ def _cause(stage: StageRun, last: Attempt | None, why: str) -> str | None:
 def _eta_s(stage: StageRun, last: Attempt | None) -> float | None:
     if stage.state is not StageState.RUNNING or last is None:
         return None
-    if stage.total_steps is None or last.last_step is None or last.step_s is None:
+    return steps_left_s(stage.total_steps, last.last_step, last.step_s)
+
+
+def steps_left_s(total: int | None, done: int | None, step_s: float | None) -> float | None:
+    """Seconds that the steps after `done` take; None where one of the three is not known."""
+    if total is None or done is None or step_s is None:
         return None
-    return max(0, stage.total_steps - last.last_step) * last.step_s
+    return max(0, total - done) * step_s

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from launcher.errors import UsageError
+
 
 def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     """The pipeline file, and values to put over the file's."""
@@ -31,6 +33,26 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="the folder of runs (LAUNCHER_RUNS, else ./runs); LAUNCHER_LEDGER goes before it",
     )
+
+
+def add_chosen_run(parser: argparse.ArgumentParser) -> None:
+    """A run, as an argument or, as with most commands, by `--run`; see `chosen_run`."""
+    told = "the run, or how its id begins (the newest)"
+    parser.add_argument("run", nargs="?", metavar="RUN", help=told)
+    parser.add_argument("--run", dest="run_too", metavar="ID", help="the same as RUN")
+
+
+def chosen_run(args: argparse.Namespace) -> str | None:
+    """The run of `add_chosen_run`; None: the newest.
+
+    Raises:
+        UsageError: It is given both ways.
+    """
+    run: str | None = args.run
+    too: str | None = args.run_too
+    if run is not None and too is not None:
+        raise UsageError(f"launcher {args.command}: the run is given twice; drop --run")
+    return too if run is None else run
 
 
 def add_stage_arguments(parser: argparse.ArgumentParser, *, several: bool) -> None:

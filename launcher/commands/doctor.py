@@ -20,8 +20,12 @@ Looks at what may keep a run from running: the site, the folder of runs, the led
 cron, this environment; with a pipeline file also whether each stage's request fits its partition,
 account and QOS, and gets the time and the room to save. For each finding: what, why it matters,
 what to do. Nothing is changed. --probe also looks from a node, by a job of one task.
-Ends with 1 where something can never run, with 3 where Slurm should answer and does not.
 """
+EXIT_CODES = {
+    0: "nothing was found that can never run",
+    1: "something can never run",
+    3: "Slurm should answer and does not",
+}
 _ERRORS = 1
 _PROBE_MAX_S = 3600
 

@@ -79,27 +79,23 @@ def run(args: argparse.Namespace) -> int:
     with ledger.read() as session:
         if args.stage is not None:
             check_stages(run_id, [args.stage], [row.stage for row in stages_of(session, run_id)])
-    found, _ = _read(ledger, run_id, args, 0)
+    count = args.n if args.n is not None else _LAST if args.since is None else _ALL
+    newest, _ = _read(ledger, run_id, args, last=max(1, count))  # what -f goes on from
+    found = newest[:count]
     if args.json:
         screen.json([event_json(event) for event in found])
         return 0
     _show(screen, found, args, is_first=True)
-    return _follow(screen, ledger, run_id, args, found) if args.follow else 0
+    return _follow(screen, ledger, run_id, args, newest) if args.follow else 0
 
 
 def _read(
-    ledger: Ledger, run_id: str, args: argparse.Namespace, after: int
+    ledger: Ledger, run_id: str, args: argparse.Namespace, *, last: int = _ALL, after: int = 0
 ) -> tuple[Sequence[Event], bool]:
-    """The events after one, and whether the run has ended."""
-    last = args.n if args.n is not None else _LAST if args.since is None else _ALL
+    """The last events after one, and whether the run has ended."""
     with ledger.read() as session:
         found = events_of(
-            session,
-            run_id,
-            stage=args.stage,
-            last=_ALL if after else max(0, last),
-            since=args.since,
-            after=after,
+            session, run_id, stage=args.stage, last=last, since=args.since, after=after
         )
         row = run_by_id(session, run_id)
         return found, row is None or row.state in _ENDED
@@ -111,7 +107,7 @@ def _follow(
     last = found[-1].id if found else 0
     try:
         while True:
-            new, has_ended = _read(ledger, run_id, args, last)
+            new, has_ended = _read(ledger, run_id, args, after=last)
             _show(screen, new, args, is_first=False)
             last = new[-1].id if new else last
             if has_ended:

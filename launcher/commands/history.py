@@ -2,11 +2,10 @@
 
 import argparse
 
-from launcher.commands.arguments import add_run_arguments
-from launcher.errors import UsageError
+from launcher.commands.arguments import add_chosen_run, add_run_arguments, chosen_run
 from launcher.history import history_of
 from launcher.reconcile.refresh import read_run
-from launcher.runs import find_run, open_ledger
+from launcher.runs import check_stages, find_run, open_ledger
 from launcher.show.comma import show_csv
 from launcher.show.console import open_screen
 from launcher.show.history import CSV_COLUMNS, history_json, history_rows, show_history
@@ -23,8 +22,7 @@ by which rule it went on. From the ledger alone; `launcher status` brings that u
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `launcher history`."""
     parser.description = DESCRIPTION
-    parser.add_argument("run", nargs="?", help="the run, or how its id begins (the newest)")
-    parser.add_argument("--run", dest="run_too", metavar="ID", help="the same as RUN")
+    add_chosen_run(parser)
     parser.add_argument("--stage", metavar="STAGE", help="only this stage")
     add_run_arguments(parser)
     form = parser.add_mutually_exclusive_group()
@@ -35,11 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Shows the attempts."""
     screen, ledger = open_screen(args), open_ledger(args.runs)
-    run_id = find_run(ledger, args.run or args.run_too).id
+    run_id = find_run(ledger, chosen_run(args)).id
     stages = read_run(ledger, run_id).stages
-    names = [row.stage for row in stages]
-    if args.stage is not None and args.stage not in names:
-        raise UsageError(f"run {run_id}: no stage '{args.stage}'; known: {', '.join(names)}")
+    if args.stage is not None:
+        check_stages(run_id, [args.stage], [row.stage for row in stages])
     past = history_of([row for row in stages if args.stage in (None, row.stage)])
     if args.json:
         screen.json(history_json(past))

@@ -22,7 +22,7 @@ from launcher.logs.follow import Following
 from launcher.logs.tail import last_lines
 from launcher.reconcile.observe import stage_folder
 from launcher.reconcile.refresh import QUICK_BYTES, read_run, refresh_run
-from launcher.runs import find_run, open_ledger
+from launcher.runs import check_stages, find_run, open_ledger
 from launcher.show.console import Screen, open_screen
 from launcher.show.logs import show_fault, show_following, show_lines, show_outputs
 
@@ -34,6 +34,11 @@ Shows the end of a rank's log: of the newest attempt that has one, and of rank 0
 failed, the traceback of the rank that failed first comes first. -f goes on with what is added, and
 into the next attempts, until the stage has ended (exit code 0 when it is done, 1 when not).
 """
+EXIT_CODES = {
+    0: "shown; with -f: the stage is done",
+    1: "there is no log; with -f: the stage has ended otherwise",
+    130: "with -f: Ctrl-C; the job goes on",
+}
 LAST = 50
 NO_LOG = 1
 INTERRUPTED = 130
@@ -80,8 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _stage(ledger: Ledger, run_id: str, name: str) -> StageRun:
     stages = {row.stage: row for row in read_run(ledger, run_id).stages}
-    if name not in stages:
-        raise UsageError(f"run {run_id}: no stage '{name}'; known: {', '.join(stages)}")
+    check_stages(run_id, [name], stages)
     return stages[name]
 
 
@@ -122,10 +126,11 @@ def _show(screen: Screen, stage: StageRun, chosen: Logged, args: argparse.Namesp
 def _tell_why(screen: Screen, stage: StageRun, chosen: Logged | None, count: int) -> int:
     """Says why there is no log, and shows what the batch script said instead."""
     what = stage.stage if chosen is None else f"{stage.stage}, {chosen.name}"
-    screen.warn(f"{what}: no log: {why_no_log(stage)}")
-    outputs = batch_outputs(stage)
+    key = chosen.key if chosen else None
+    screen.warn(f"{what}: no log: {why_no_log(stage, key)}")
+    outputs = batch_outputs(stage, key)
     show_outputs(screen, outputs, count)
-    if not outputs and stage.submissions and not has_ended(stage):
+    if not outputs and chosen is None and stage.submissions and not has_ended(stage):
         folder = stage_folder(stage).submitit / stage.submissions[-1].token
         screen.say(f"what the batch script says will be in {folder}")
     return NO_LOG

@@ -10,8 +10,8 @@ from pathlib import Path
 from db.ledger import Ledger
 from launcher.accounting.account import read_attempt
 from launcher.cluster import open_cluster
-from launcher.commands.arguments import add_run_arguments
-from launcher.errors import LauncherError, UsageError
+from launcher.commands.arguments import add_chosen_run, add_run_arguments, chosen_run
+from launcher.errors import LauncherError
 from launcher.output import is_device, result_file, written_aside
 from launcher.reconcile.refresh import QUICK_BYTES, refresh_run
 from launcher.report.story import Story, read_story
@@ -35,10 +35,7 @@ NEEDED = {"jinja2": "jinja2", "vl_convert": "vl-convert-python"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `launcher report`."""
     parser.description = DESCRIPTION
-    parser.add_argument(
-        "run_id", nargs="?", metavar="RUN", help="the run, or how its id begins (the newest)"
-    )
-    parser.add_argument("--run", dest="run_option", metavar="ID", help="the same as RUN")
+    add_chosen_run(parser)
     add_run_arguments(parser)
     parser.add_argument(
         "-o",
@@ -57,12 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the page, or prints the accounts."""
-    if args.run_id and args.run_option:
-        raise UsageError("launcher report: the run is given twice; drop --run")
     if not args.json:
         check_installed()
     screen, ledger = open_screen(args), open_ledger(args.runs)
-    run_id = find_run(ledger, args.run_id or args.run_option).id
+    run_id = find_run(ledger, chosen_run(args)).id
     price = None if args.price is None else Price(args.price, args.currency)
     file = args.output or Path(f"{run_id}.html")
     path = None if args.json else result_file(file)

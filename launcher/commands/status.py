@@ -34,6 +34,11 @@ will be done and by what that is known. Brings the ledger up to date first, with
 questions to Slurm. --watch redraws until the run has ended (exit code 0 when it is done, 1 when
 not; Ctrl-C leaves the run alone). It only looks: `launcher watch` also makes the passes.
 """
+EXIT_CODES = {
+    0: "shown; with --watch: every stage is done",
+    1: "with --watch: a run has ended otherwise",
+    130: "with --watch: Ctrl-C; the runs go on",
+}
 LAST = 20
 EVERY_S = 5.0
 """Slurm is not asked more often than that."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.schema import Attempt, StageRun
+from db.schema import Attempt, StageRun, Submission
 from db.states import DONE_STATES, StageState
 from jobs.contract.paths import AttemptKey
 from launcher.cluster.reasons import in_words
@@ -69,35 +69,60 @@ def has_ended(stage: StageRun) -> bool:
     return stage.state in _ENDED and not is_open
 
 
-def why_no_log(stage: StageRun) -> str:
-    """Why a stage has no log (yet)."""
+def why_no_log(stage: StageRun, key: AttemptKey | None = None) -> str:
+    """Why a stage has no log (yet), or why one of its attempts has none.
+
+    Args:
+        stage: The stage run.
+        key: Of the attempt; None, or one that no look has seen yet: the newest.
+    """
     if stage.state is StageState.REUSED:
         return "it is reused and has no job"
-    job = stage.submissions[-1] if stage.submissions else None
+    row, job = _row(stage, key), _job(stage, key)
     if job is None or job.slurm_id is None:
         return (job.error if job else None) or stage.why or f"it is {stage.state}, without a job"
-    last = stage.attempts[-1] if stage.attempts else None
+    last = row or (stage.attempts[-1] if stage.attempts else None)
     if last is not None and last.first_step is not None:
         return f"what job {last.slurm_id} wrote is not in the run folder any more"
-    if last is not None and last.ended_at is not None:
-        return f"job {last.slurm_id} ended before its ranks began ({last.cause or last.state})"
+    is_over = last is not None and (last.ended_at is not None or last is not stage.attempts[-1])
+    if last is not None and is_over:
+        told = last.cause or (last.state if last.ended_at is not None else "another followed")
+        return f"job {last.slurm_id} ended before its ranks began ({told})"
     if last is not None and last.started_at is not None:
         return f"job {last.slurm_id} is starting"
     reason = (in_words(last.reason) if last and last.reason else None) or stage.why
     return f"job {job.slurm_id} waits" + (f": {reason}" if reason else "")
 
 
-def batch_outputs(stage: StageRun) -> list[Path]:
-    """What submitit caught before the ranks wrote logs of their own, the newest job's; not empty.
+def batch_outputs(stage: StageRun, key: AttemptKey | None = None) -> list[Path]:
+    """What submitit caught before the ranks wrote logs of their own; not empty.
 
     There stands what the batch script, srun and a Python that could not start have said.
+
+    Args:
+        stage: The stage run.
+        key: Of an attempt: only what its job said; None: what the newest job said that said any.
     """
     folder = stage_folder(stage).submitit
-    for submission in reversed(stage.submissions):
+    job = _job(stage, key)
+    for submission in reversed(stage.submissions if key is None or job is None else [job]):
         found = [path for path in (folder / submission.token).glob("*_log.*") if _has_text(path)]
         if found:
             return sorted(found)
     return []
+
+
+def _row(stage: StageRun, key: AttemptKey | None) -> Attempt | None:
+    """What the ledger knows of an attempt."""
+    rows = (row for row in stage.attempts if AttemptKey(row.slurm_id, row.restart) == key)
+    return next(rows, None)
+
+
+def _job(stage: StageRun, key: AttemptKey | None) -> Submission | None:
+    """The job of an attempt; the newest where that is not known."""
+    row = _row(stage, key)
+    jobs = [job for job in stage.submissions if row is None or job.id == row.submission_id]
+    return jobs[-1] if jobs else None
 
 
 def _has_text(path: Path) -> bool:

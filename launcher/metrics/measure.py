@@ -8,6 +8,7 @@ from db.states import RunState, StageState
 from db.totals import AttemptTotals, CheckpointTotals, RunTotals, StageTotals
 from launcher.endings import How, how_ended
 from launcher.goodput import work_of
+from launcher.view import steps_left_s
 
 _METRICS = {
     How.INTERRUPTED: "launcher_stage_interruptions_total",
@@ -126,14 +127,15 @@ def _of_work(stage: StageTotals, attempts: Sequence[AttemptTotals]) -> dict[str,
     """What the attempts come to; nothing of a stage that has none, such as a reused one."""
     if not attempts:
         return {}
-    last = attempts[-1]
+    last, is_running = attempts[-1], stage.state is StageState.RUNNING
+    left_s = steps_left_s(stage.total_steps, last.last_step, last.step_s)
     told = [attempt.last_step for attempt in attempts if attempt.last_step is not None]
     got = [attempt.num_nodes for attempt in attempts if attempt.num_nodes is not None]
     return {
         "launcher_stage_steps": told[-1] if told else None,
         "launcher_stage_loss": last.loss,
         "launcher_stage_step_duration_seconds": last.step_s,
-        "launcher_stage_remaining_seconds": remaining_s(stage, last),
+        "launcher_stage_remaining_seconds": left_s if is_running else None,
         "launcher_stage_nodes": got[-1] if got else None,
         "launcher_stage_attempts_total": sum(each.started_at is not None for each in attempts),
         "launcher_stage_lost_steps_total": sum(each.steps_lost or 0 for each in attempts),
@@ -151,12 +153,3 @@ def _of_checkpoint(checkpoint: CheckpointTotals | None) -> dict[str, float | Non
         "launcher_stage_checkpoint_bytes": checkpoint.bytes,
         "launcher_stage_checkpoint_timestamp_seconds": checkpoint.created_at,
     }
-
-
-def remaining_s(stage: StageTotals, last: AttemptTotals) -> float | None:
-    """Seconds until a running stage is done; None where that cannot be told."""
-    if stage.state is not StageState.RUNNING or stage.total_steps is None:
-        return None
-    if last.last_step is None or last.step_s is None:
-        return None
-    return max(0, stage.total_steps - last.last_step) * last.step_s

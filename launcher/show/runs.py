@@ -19,7 +19,7 @@ _COLUMNS = (
 )
 _SPARE = (
     *("by", "submitted", "queued", "lost", "goodput", "attempts", "wall-clock", "GPU-h"),
-    *("step", "progress", "done"),
+    *("step", "progress", "done", "at", "ETA"),
 )
 CSV_COLUMNS = (
     *("run", "name", "state", "submitted_by", "created_at", "stages", "done", "at", "at_state"),

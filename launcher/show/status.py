@@ -20,17 +20,17 @@ from launcher.show.tables import fitting_table
 from launcher.show.words import clock, duration, share, step_time
 from launcher.view import StageView, nodes_in_words
 
-_LEFT = ("stage", "state", "Slurm id", "by")
+_LEFT = ("stage", "state", "Slurm id", "basis")
 _OF_RANGES = "nodes"
 """A column that is shown where a stage may get fewer nodes than the most."""
 _BAR = "progress"
 _RIGHT = (
     *("attempts", _BAR, "step", "epoch", "loss", "step time", "lost", "wall-clock", "queued"),
-    *("GPU-h", "goodput", "checkpoint", "ETA", "by"),
+    *("GPU-h", "goodput", "checkpoint", "ETA", "basis"),
 )
 _SPARE = (
-    *("epoch", "by", "queued", "goodput", "GPU-h", "checkpoint", "lost", "attempts", "wall-clock"),
-    *("step time", "Slurm id", "loss", _BAR),
+    *("epoch", "basis", "queued", "goodput", "GPU-h", "checkpoint", "lost", "attempts"),
+    *("wall-clock", "step time", "Slurm id", "loss", _BAR, _OF_RANGES, "step", "ETA"),
 )
 """Columns that a narrow terminal goes without, the first of them first."""
 _BAR_WIDTH = 12
@@ -94,7 +94,7 @@ def status_parts(
     dirty = " with changes" if run.code_dirty else ""
     rows = [_cells(view, bars=console.is_terminal) for view in views]
     table, shown = fitting_table(console, _columns(views), rows, left=_LEFT, spare=_SPARE)
-    summary = _foreseen_line(foreseen, views, now=time.time(), bases="by" not in shown)
+    summary = _foreseen_line(foreseen, views, now=time.time(), bases="basis" not in shown)
     return [
         table,
         *(escape(f"{view.stage}: {view.cause}") for view in views if view.cause),
@@ -169,7 +169,7 @@ def _cells(view: StageView, *, bars: bool) -> dict[str, RenderableType]:
         "goodput": share(view.work.goodput),
         "checkpoint": _checkpoint(view),
         "ETA": duration(view.eta_s) if view.eta_s is not None else "-",
-        "by": escape(view.eta_basis or "-"),
+        "basis": escape(view.eta_basis or "-"),
     }
 
 

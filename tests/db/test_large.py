@@ -1,5 +1,6 @@
 """What is asked of a large ledger: which rows come, and that no query walks through all runs."""
 
+import sqlite3
 from collections.abc import Callable
 
 import pytest
@@ -64,6 +65,18 @@ def test_stages_of_several_runs_come_run_by_run(filled: Ledger) -> None:
     assert found == [("r1", "stage2"), ("r1", "stage3"), ("r3", "stage2"), ("r3", "stage3")]
 
 
+def test_stages_come_of_more_runs_than_a_query_takes_values(filled: Ledger) -> None:
+    many = ["r3", *(f"x{number}" for number in range(1000)), "r1"]
+    with filled.read() as session:
+        database = session.connection().connection.driver_connection
+        assert isinstance(database, sqlite3.Connection)
+        database.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+
+        found = [row.run_id for row in stages_of_runs(session, many)]
+
+    assert found == ["r1", "r1", "r3", "r3"]
+
+
 def test_earlier_runs_give_the_time_of_all_attempts_newest_first(filled: Ledger) -> None:
     finish(filled, "r0", 10.0, 20.0)
     finish(filled, "r4", 5.0)
@@ -73,7 +86,8 @@ def test_earlier_runs_give_the_time_of_all_attempts_newest_first(filled: Ledger)
         found = earlier_stages(session, "videochat2", without="r3")
         others = earlier_stages(session, "something else", without="r3")
 
-    assert found == [Earlier("stage2", 32, 5.0), Earlier("stage2", 32, 30.0)]
+    text = "name: videochat2\n"
+    assert found == [Earlier("stage2", 32, 5.0, text), Earlier("stage2", 32, 30.0, text)]
     assert others == []
 
 

@@ -16,6 +16,11 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 _shtab_launcher
 printf '%s\\n' "${COMPREPLY[@]}"
 """
+TAKE_RUN = [
+    name
+    for name, parser in full_parser()[1].items()
+    if any("--run" in action.option_strings for action in parser._actions)
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,18 @@ def test_pipeline_is_a_yaml_file_or_the_way_to_one(bash_script: Path, here: Path
 def test_run_is_a_folder_that_holds_a_frozen_pipeline(bash_script: Path, here: Path) -> None:
     assert offered(bash_script, here, "status", "--run", "") == ["demo-1", "demo-2"]
     assert offered(bash_script, here, "watch", "demo-2") == ["demo-2"]
+
+
+@pytest.mark.parametrize("name", TAKE_RUN)
+def test_run_is_offered_to_every_command_that_takes_one(
+    name: str, bash_script: Path, here: Path
+) -> None:
+    assert offered(bash_script, here, name, "--run", "") == ["demo-1", "demo-2"]
+
+
+@pytest.mark.parametrize("name", ["history", "report", "requeue", "watch"])
+def test_run_is_offered_without_an_option(name: str, bash_script: Path, here: Path) -> None:
+    assert offered(bash_script, here, name, "demo-2") == ["demo-2"]
 
 
 def test_run_is_looked_for_where_the_launcher_does(

@@ -1,5 +1,6 @@
 """When stages and runs will be done, by what that is known, and what became of their time."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -100,23 +101,39 @@ def row(stage: str, nodes: int = 4) -> StageRun:
     )
 
 
-def no_file() -> Mapping[str, float]:
-    raise AssertionError("the file is read only where the ledger knows nothing")
+def text(**train: object) -> str:
+    """A frozen file that trains `c` and `d` so."""
+    stage = {"train": {"lr": 1e-4, "epochs": 3, "max_steps": None, **train}}
+    stages = {name: stage | {"expect": {"total": "6h"}} for name in ("c", "d")}
+    return json.dumps({"model": {"preset": "tiny"}, "stages": stages})
 
 
-def test_earlier_runs_of_the_same_size_count_before_others() -> None:
-    earlier = [Earlier("c", 32, 10.0), Earlier("c", 16, 99.0), Earlier("c", 32, 30.0)]
+def test_earlier_runs_on_as_many_gpus_say_how_long_a_stage_takes() -> None:
+    earlier = [Earlier("c", gpus, s, text()) for gpus, s in ((32, 10.0), (16, 99.0), (32, 30.0))]
 
-    assert expected([row("c")], earlier, no_file) == {"c": Expectation(20.0, "2 earlier runs")}
-    assert expected([row("c", nodes=1)], earlier, no_file) == {
-        "c": Expectation(30.0, "3 earlier runs")
-    }
+    found = expected([row("c"), row("d")], earlier, text())
+
+    assert found == {"c": Expectation(20.0, "2 earlier runs"), "d": Expectation(21600, "expect")}
+    assert expected([row("c", nodes=1)], earlier, text())["c"] == Expectation(21600, "expect")
 
 
-def test_pipeline_file_is_asked_for_a_stage_that_never_ended() -> None:
-    found = expected([row("c"), row("d")], [Earlier("c", 32, 10.0)], lambda: {"c": 7.0, "d": 8.0})
-
-    assert found == {"c": Expectation(10.0, "1 earlier run"), "d": Expectation(8.0, "expect")}
+@pytest.mark.parametrize(
+    ("then", "basis"),
+    [
+        (text(lr=9.0, seed=7), "1 earlier run"),
+        (text(max_steps=20), "expect"),
+        (text(epochs=1), "expect"),
+        (text(data=[{"annotations": "other.json"}]), "expect"),
+        (text().replace("tiny", "small"), "expect"),
+        (text().replace("train", "evaluate"), "expect"),
+        ("name: demo", "expect"),
+        ("stages: [", "expect"),
+    ],
+)
+def test_run_of_another_work_says_nothing_about_how_long_a_stage_takes(
+    then: str, basis: str
+) -> None:
+    assert expected([row("c")], [Earlier("c", 32, 60.0, then)], text())["c"].basis == basis
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,15 @@ def test_help_ends_with_exit_codes_and_neighbours(name: str, capsys) -> None:
     assert name not in near.split()
 
 
+@pytest.mark.parametrize(
+    ("name", "codes"), [("status", "0 1 130"), ("logs", "0 1 130"), ("doctor", "0 1 3")]
+)
+def test_help_names_the_exit_codes_that_a_command_has(name: str, codes: str, capsys) -> None:
+    told = help_of(name, capsys).split("\nexit codes:\n")[1]
+
+    assert re.findall(r"^  (\d+) ", told, re.MULTILINE) == codes.split()
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_fits_the_terminal(name: str, width: int, monkeypatch, capsys) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import threading
 from io import StringIO
 from pathlib import Path
 
@@ -122,6 +123,12 @@ def test_history_of_an_unknown_stage_names_the_known(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("world")
+def test_run_that_is_given_twice_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["history", "one", "--run", "other"]) == 2
+    assert "launcher history: the run is given twice; drop --run" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("world")
 def test_stage_without_attempts_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["history", "--stage", "third"]) == 0
     assert "no attempt yet" in capsys.readouterr().err
@@ -158,3 +165,22 @@ def test_events_are_followed_until_the_run_has_ended(
     code = main(["events", "-f", "-n", "1"])
 
     assert (code, len(capsys.readouterr().out.splitlines())) == (0, 1)
+
+
+def test_events_that_follow_come_although_none_was_asked_for_before(
+    world: tuple[NewRun, Ledger], capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, ledger = world
+
+    def end() -> None:
+        with ledger.write() as session:
+            add_event(session, "told", "the end", at=5000.0, run_id=new.id)
+            stages_of(session, new.id)[0].run.state = RunState.CANCELLED
+
+    later = threading.Timer(2.0, end)
+    later.start()
+    code = main(["events", "-f", "-n", "0"])
+    later.join()
+
+    told = capsys.readouterr().out.splitlines()
+    assert (code, len(told), told[0].endswith("the end")) == (0, 1, True)

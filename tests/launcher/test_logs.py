@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from db.ledger import Ledger
-from db.schema import StageRun
+from db.queries import stages_of
+from db.schema import StageRun, Submission
 from db.states import StageState
 from jobs.contract.events import EventWriter
 from jobs.contract.paths import AttemptKey, StageFolder
@@ -191,6 +192,42 @@ def test_missing_log_says_why_and_where_the_batch_script_speaks(
     assert (code, said.out) == (1, "module: command not found\n")
     assert "second: no log: job 101 waits" in said.err
     assert f"what the batch script said: {caught}/101_0_log.err" in said.err
+
+
+def test_reason_of_an_older_attempt_is_its_own(
+    world: tuple[NewRun, Paper, Ledger], capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, paper, ledger = world
+    queue(new, paper, ledger, restart=0, word="RUNNING", started_at=1100.0)
+    queue(new, paper, ledger, restart=1, word="PENDING", reason="Priority", queued_at=1900.0)
+
+    code = main(["logs", "second", "--attempt", "1"])
+
+    told = capsys.readouterr().err
+    assert (code, "waits" in told) == (1, False)
+    assert "second, attempt 1, job 101.0: no log: job 101 ended before its ranks began" in told
+
+
+def test_batch_script_of_an_older_job_is_the_one_that_is_shown(
+    world: tuple[NewRun, Paper, Ledger], capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, paper, ledger = world
+    queue(new, paper, ledger, restart=0, word="RUNNING", started_at=1100.0)
+    with ledger.write() as session:
+        stage = next(row for row in stages_of(session, new.id) if row.stage == "second")
+        again = Submission(token="t2", fence=2, spec={}, parents=[], created_at=3.0, slurm_id="7")
+        again.stage_run_id = stage.id
+        session.add(again)
+    for token, said in ((new.tokens["second"], "older\n"), ("t2", "newer\n")):
+        caught = new.folder.stage("second").submitit / token
+        caught.mkdir(parents=True)
+        (caught / "1_0_log.err").write_text(said)
+
+    main(["logs", "second", "--attempt", "1"])
+    older = capsys.readouterr().out
+    main(["logs", "second"])
+
+    assert (older, capsys.readouterr().out) == ("older\n", "newer\n")
 
 
 @pytest.mark.usefixtures("world")

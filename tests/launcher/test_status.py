@@ -160,6 +160,20 @@ def test_narrow_terminal_leaves_columns_out_and_cuts_no_word(
     assert "…" not in out
 
 
+@pytest.mark.parametrize("width", [20, 40, 80])
+@pytest.mark.usefixtures("run")
+def test_table_cuts_no_word_however_narrow_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    _, out, _ = status(capsys, "--no-refresh")
+
+    table = out.splitlines()[:5]
+    assert [line.split()[:2] for line in table[1:3]] == [["first", "reused"], ["second", "running"]]
+    assert ("…" in out, max(map(len, table)) <= width) == (False, True)
+
+
 def test_cause_stands_below_the_table_whole(
     run: NewRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,17 @@ def test_all_shows_runs_that_go_on_before_the_others_and_the_newest_first(
     ]
 
 
+def test_all_cuts_no_word_on_a_narrow_terminal(
+    runs: list[NewRun], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+    lines = status(capsys, "--all").splitlines()
+
+    assert [line.split()[:2] for line in lines[:2]] == [["run", "state"], [runs[2].id, "running"]]
+    assert max(map(len, lines)) <= 40
+
+
 def test_all_says_how_many_runs_it_leaves_out(
     runs: list[NewRun], capsys: pytest.CaptureFixture[str]
 ) -> None:
