@@ -10,6 +10,12 @@ from tests.launcher.test_cli import launcher
 STORM = ("plan", "pipeline.yaml", "--preemptions=4/day", "--failures=llama3", "--trials=50")
 
 
+@pytest.fixture(autouse=True)
+def _no_runs_of_this_checkout(tmp_path, monkeypatch):
+    """What was run here before says how long a stage takes."""
+    monkeypatch.setenv("LAUNCHER_RUNS", str(tmp_path / "runs"))
+
+
 def test_plan_under_interruptions_tells_when_it_is_done_and_how_often_to_save():
     done = launcher(*STORM, "--save", "60s", "--restart", "3m", "--nodes", "2,3,8", COLUMNS="80")
 
