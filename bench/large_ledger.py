@@ -21,7 +21,6 @@ from pathlib import Path
 from statistics import median
 
 from bench.ledger_rows import make_rows
-from bench.program import ROOT
 from db.engine import ledger_url
 from db.ledger import Ledger
 from db.queries import newest_run
@@ -102,10 +101,9 @@ def commands(runs: Path) -> list[list[str]]:
         ["events"],
         ["plan", "pipeline.yaml"],
     ]
-    if (ROOT / "launcher" / "commands" / "report.py").exists():
-        with Ledger.open(ledger_url(runs, {}), create=False).read() as session:
-            run = newest_run(session)
-        found.append(["report", run.id if run else ""])
+    with Ledger.open(ledger_url(runs, {}), create=False).read() as session:
+        run = newest_run(session)
+    found.append(["report", run.id if run else "", "-o", str(runs / "report.html")])
     return found
 
 
