@@ -107,17 +107,14 @@ def _refresh(
     with ledger.write() as session:
         record_judged(session, [each for run in judged.values() for each in run], at=seen.at)
     no_answer = seen.no_answer.what if seen.no_answer else ""
-    asked = [seen.queries, *[0] * len(runs)]
     return {
         run_id: replace(
             after,
             learned=learned_from(judged[run_id]),
-            queries=queries,
+            queries=0 if place else seen.queries,  # put once for all of them
             no_answer=no_answer,
         )
-        for queries, (run_id, after) in zip(
-            asked, read_runs(ledger, list(runs)).items(), strict=False
-        )
+        for place, (run_id, after) in enumerate(read_runs(ledger, list(runs)).items())
     }
 
 
