@@ -1,7 +1,7 @@
 """Who may act now: one process at a time, and none that has been replaced.
 
     with Ledger(...).write() as session:
-        number = take(session, "acts", host=..., pid=..., now=..., lease_s=600, is_dead=...)
+        number = take(session, "acts", host=..., pid=..., now=..., lease_s=600, is_over=...)
 
 Its number stands in each later transaction of the holder (`check`): one that slept while another
 took its place is stopped before it writes.
@@ -27,7 +27,7 @@ def take(
     pid: int,
     now: float,
     lease_s: float,
-    is_dead: Callable[[str, int], bool],
+    is_over: Callable[[Lease], bool],
 ) -> Lease | int:
     """Takes a lease that is free, has run out, or whose holder is dead.
 
@@ -38,7 +38,7 @@ def take(
         pid: of the new holder.
         now: Unix seconds.
         lease_s: how long it holds without being renewed.
-        is_dead: whether the process of a host and pid is known to have ended.
+        is_over: whether the holder of a lease is known to have ended.
 
     Returns:
         The number of the new holder, or the lease of somebody else who holds it.
@@ -47,7 +47,7 @@ def take(
     if lease is None:
         lease = Lease(name=name, number=0, host="", pid=0, expires_at=0.0)
         session.add(lease)
-    is_free = lease.pid == 0 or lease.expires_at <= now or is_dead(lease.host, lease.pid)
+    is_free = lease.pid == 0 or lease.expires_at <= now or is_over(lease)
     if not is_free:
         return lease
     lease.number += 1

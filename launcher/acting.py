@@ -30,6 +30,8 @@ holder begins it anew. Of a holder that died on this host nobody has to wait for
 WAIT_S = 120.0
 """How long a person's command waits for a pass to end."""
 _LOOK_EVERY_S = 0.2
+_held: set[int] = set()
+"""The numbers under which this process holds a lease at the moment."""
 
 
 class BusyError(LauncherError):
@@ -76,8 +78,10 @@ def acting(ledger: Ledger, clock: Callable[[], float], *, wait_s: float = 0.0) -
     """
     number = _take(ledger, clock, wait_s)
     try:
+        _held.add(number)
         yield Acting(ledger, number, clock)
     finally:
+        _held.discard(number)
         with ledger.write() as session:
             leases.give_back(session, lease_name(), number)
 
@@ -98,7 +102,7 @@ def _take(ledger: Ledger, clock: Callable[[], float], wait_s: float) -> int:
                 pid=os.getpid(),
                 now=clock(),
                 lease_s=LEASE_S,
-                is_dead=_is_dead,
+                is_over=_is_over,
             )
         if not isinstance(taken, Lease):
             return taken
@@ -110,12 +114,18 @@ def _take(ledger: Ledger, clock: Callable[[], float], wait_s: float) -> int:
         time.sleep(_LOOK_EVERY_S)
 
 
-def _is_dead(host: str, pid: int) -> bool:
-    """Whether a process is known to have ended: only on this host can that be known."""
-    if host != os.uname().nodename or pid <= 0:
+def _is_over(lease: Lease) -> bool:
+    """Whether the holder is known to have ended: only on this host can that be known.
+
+    A lease under our own id that we do not hold was left behind: by an earlier process with this
+    id, as in a container it often is, or by us at a Ctrl-C between two lines.
+    """
+    if lease.host != os.uname().nodename or lease.pid <= 0:
         return False
+    if lease.pid == os.getpid():
+        return lease.number not in _held
     try:
-        os.kill(pid, 0)
+        os.kill(lease.pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:

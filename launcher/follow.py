@@ -2,7 +2,7 @@
 
 On this machine there is no Slurm to requeue or to order jobs: the passes do it alone, and Ctrl-C
 stops a local job the way a preemption does: it saves, and `launcher watch` goes on from there. A
-second Ctrl-C leaves it to itself. Either may come anywhere.
+second Ctrl-C leaves it to itself. Either may come at any time, and is obeyed between two passes.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ from db.states import StageState
 from jobs.contract.paths import RunFolder
 from launcher.acting import BusyError
 from launcher.cluster.base import Cluster
+from launcher.ctrl_c import CtrlC
 from launcher.ends import is_winding_down, nothing_can_happen
 from launcher.pipeline import load_pipeline
 from launcher.reconcile.policy.decide import UNSENT
@@ -58,6 +59,7 @@ class Follower:
     clock: Callable[[], float] = time.time
     queries: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
+    _ctrl_c: CtrlC = field(default_factory=CtrlC, init=False)
 
     def look(self) -> Refreshed:
         """Brings the ledger up to date and shows the stages, and acts on nothing."""
@@ -72,31 +74,33 @@ class Follower:
 
     def follow(self) -> Refreshed:
         """Passes until every stage has ended, or can never start."""
-        while True:
-            seen = self.step()
-            if nothing_can_happen(seen.stages):
-                return seen
-            time.sleep(self.every_s)
+        with self._ctrl_c:
+            return self._until_the_end(self.step)
 
     def watch(self) -> Refreshed:
         """Looks until every stage has ended; another process does the passes."""
-        while True:
-            seen = self.look()
-            if nothing_can_happen(seen.stages):
-                return seen
-            time.sleep(self.every_s)
+        with self._ctrl_c:
+            return self._until_the_end(self.look)
 
     def drive(self) -> Refreshed:
-        """The same for jobs on this machine, which are stopped by Ctrl-C.
+        """The passes for jobs on this machine, which are stopped by Ctrl-C.
 
         Raises:
             KeyboardInterrupt: After the running job has saved and ended, or has been left.
         """
-        try:
-            return self.follow()
-        except KeyboardInterrupt:
-            self._stop()
-            raise
+        with self._ctrl_c:
+            try:
+                return self._until_the_end(self.step)
+            except KeyboardInterrupt:
+                self._stop()
+                raise
+
+    def _until_the_end(self, look: Callable[[], Refreshed]) -> Refreshed:
+        while True:
+            seen = look()
+            if nothing_can_happen(seen.stages):
+                return seen
+            self._ctrl_c.rest(self.every_s)
 
     def step(self) -> Refreshed:
         """One pass over the run; only a look where another launcher is acting."""
@@ -145,7 +149,7 @@ class Follower:
             for row in stages:
                 if row.state in _LIVE and row.submissions[-1].slurm_id is not None:
                     self.cluster.stop(row.submissions[-1].slurm_id)
-            time.sleep(min(self.every_s, 0.5))
+            self._ctrl_c.rest(min(self.every_s, 0.5))
             stages = self.look().stages
 
 

@@ -150,6 +150,26 @@ def test_ctrl_c_lets_the_running_stage_save_and_watch_goes_on_from_there(
     ]
 
 
+def test_ctrl_c_in_the_middle_of_a_pass_breaks_nothing(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path)
+    follower = start(pipeline, Pretending(LocalCluster(), steps=1000, step_s=0.05))
+    ledger = open_ledger(pipeline)
+    pressed: list[bool] = []
+
+    def clock() -> float:  # asked while the pass holds the right to act
+        if not pressed and stage_rows(ledger)["second"].attempts:
+            pressed.append(True)
+            interrupt()
+        return time.time()
+
+    follower.clock = clock
+    with pytest.raises(KeyboardInterrupt):
+        follower.drive()
+
+    assert pressed
+    assert states(ledger)["second"] == "interrupted"
+
+
 def test_ctrl_c_before_the_stage_can_hear_it_interrupts_it_all_the_same(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path)
     follower = start(pipeline, Pretending(LocalCluster(), steps=1000))
