@@ -19,6 +19,7 @@ from jobs.feed import StepBatches
 from jobs.reporter import Reporter
 from jobs.steps import StepOutcome
 from tests.jobs.paper import paper_job
+from tests.ranks import leave
 
 EVERY = 4
 STEPS = 2 + 2 * EVERY
@@ -65,6 +66,8 @@ def main() -> None:
             counts=agreed.counts,
         )
     reporter.finished()
+    dist.barrier()
+    leave()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Unreadable clips are counted over all ranks, told of once, and stop a run when too many."""
 
-import multiprocessing
-from collections import Counter
+import json
+from pathlib import Path
 
 import pytest
-import torch.distributed as dist
 
 from jobs.bad_clips import BadClips, gather
 from jobs.data.dataset import BadClip, SampleKey
 from jobs.data.errors import TooManyBadClipsError
+from tests.ranks import in_ranks
 
 
 def bad(number, name="some"):
@@ -78,30 +78,21 @@ def test_bad_clips_are_told_of_once():
     assert told == [bad(1), bad(2)]
 
 
-def run_rank(rank, store, results):
+def run_rank(rank, folder):
     """One of two ranks; the bad clips are all on rank 1."""
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     told = []
     clips = count(0.25, size=8, rank=rank, told=told, gather=gather)
     share(clips, 4, [bad(0)] if rank else [])
-    try:
+    with pytest.raises(TooManyBadClipsError) as caught:
         share(clips, 4, [bad(i) for i in range(1, 5)] if rank else [])
-    except TooManyBadClipsError as error:
-        results.put((rank, len(told), Counter(clips.seen), str(error)))
-    dist.destroy_process_group()
+    found = (rank, len(told), clips.seen, str(caught.value))
+    Path(folder, f"{rank}.json").write_text(json.dumps(found))
 
 
 def test_ranks_count_together_and_end_together(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    ranks = [context.Process(target=run_rank, args=(i, tmp_path / "s", results)) for i in (0, 1)]
+    in_ranks(run_rank, 2, str(tmp_path))
 
-    for rank in ranks:
-        rank.start()
-    found = sorted(results.get(timeout=60) for _ in ranks)
-    for rank in ranks:
-        rank.join(timeout=60)
-
-    assert [each[:3] for each in found] == [(0, 5, {"some": 16}), (1, 5, {"some": 16})]
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert [each[:3] for each in found] == [[0, 5, {"some": 16}], [1, 5, {"some": 16}]]
     assert found[0][3] == found[1][3]
     assert found[0][3].startswith("set 'some': 5 of 16 clips are unreadable (allowed: 25%)")

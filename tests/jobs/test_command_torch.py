@@ -35,7 +35,8 @@ while step < 60:
             os.makedirs(f"{options.out}/epoch-{step}")
             torch.save({"step": step, "weights": weights}, f"{options.out}/epoch-{step}/state.pt")
     time.sleep(0.05)
-dist.destroy_process_group()
+dist.barrier()
+os._exit(0)  # gloo may abort a Python that ends while its threads still hold tensors
 """
 
 HUGGING_FACE = """

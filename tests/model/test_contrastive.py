@@ -1,7 +1,5 @@
 import pytest
 import torch
-from torch import distributed
-from torch.multiprocessing.spawn import spawn
 
 from model.contrastive import (
     contrastive_loss,
@@ -12,6 +10,7 @@ from model.contrastive import (
     rows_per_rank,
     similarity,
 )
+from tests.ranks import in_ranks
 
 
 def pairs(batch):
@@ -85,12 +84,10 @@ def _gradients(video, text, idx):
     return loss.detach(), video.grad, text.grad
 
 
-def _rank(rank, store, results, first_ranks):
-    distributed.init_process_group("gloo", f"file://{store}", rank=rank, world_size=2)
+def _rank(rank, results, first_ranks):
     mine = slice(first_ranks, None) if rank else slice(first_ranks)
     video, text, idx = pairs(4)
     torch.save(_gradients(video[mine].clone(), text[mine].clone(), idx[mine]), f"{results}{rank}")
-    distributed.destroy_process_group()
 
 
 # A rank of which a clip could not be read has fewer pairs than the others.
@@ -98,8 +95,7 @@ def _rank(rank, store, results, first_ranks):
 def test_two_ranks_average_to_the_gradient_of_one(tmp_path, first_ranks):
     loss, video_gradient, text_gradient = _gradients(*pairs(4))
 
-    arguments = (str(tmp_path / "store"), str(tmp_path / "result"), first_ranks)
-    spawn(_rank, arguments, nprocs=2)
+    in_ranks(_rank, 2, str(tmp_path / "result"), first_ranks)
     ranks = [torch.load(tmp_path / f"result{rank}") for rank in (0, 1)]
 
     # A rank's gradient is divided by the world size when gradients are averaged.

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed
-from torch.multiprocessing.spawn import spawn
+from torch import Tensor
 
 from model.layouts import from_reference
 from model.presets import PRESETS
 from model.video_text import VideoTextPretraining
 from tests.parity.findings import DEFAULT_ATOL, Finding, compare
 from tests.parity.vectors import Vector
+from tests.ranks import in_ranks
 
 PAIRS_A_RANK = 2
 SETTINGS = ("reference", "whole")
@@ -50,17 +50,13 @@ def check(vector: Vector) -> Iterator[Finding]:
 
 def _in_processes(names: list[str], world_size: int) -> list[dict[str, Answer]]:
     with tempfile.TemporaryDirectory() as folder:
-        spawn(_rank, (world_size, folder, names), nprocs=world_size)
+        in_ranks(_rank, world_size, world_size, folder, names)
         return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(world_size)]
 
 
 def _rank(rank: int, world_size: int, folder: str, names: list[str]) -> None:
-    distributed.init_process_group(
-        "gloo", f"file://{folder}/store", rank=rank, world_size=world_size
-    )
     answers = {each: _answer(each, names, rank, world_size, world_size) for each in SETTINGS}
     torch.save(answers, Path(folder) / f"{rank}.pt")
-    distributed.destroy_process_group()
 
 
 def _answer(setting: str, names: list[str], rank: int, ranks: int, parts: int) -> Answer:
