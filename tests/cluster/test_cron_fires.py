@@ -30,7 +30,7 @@ pytestmark = pytest.mark.cluster
 
 
 def crontab(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["crontab", *arguments], capture_output=True, timeout=30, check=False)
+    return subprocess.run(["crontab", *arguments], capture_output=True, timeout=120, check=False)
 
 
 def daemons() -> list[int]:
@@ -74,7 +74,7 @@ def daemon(table) -> Iterator[None]:
     process = subprocess.Popen([shutil.which("cron", path=SEARCH_PATH) or "cron", "-f"])
     yield
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20)
+    process.wait(timeout=120)
 
 
 def launcher(*arguments: str, runs: Path) -> str:

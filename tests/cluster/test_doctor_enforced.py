@@ -59,7 +59,7 @@ def slurm_says(cluster: SlurmCluster, settings: ClusterSettings) -> str:
         slurm_id = cluster.run("sbatch", "--parsable", *options, "--wrap", "true").strip()
     except SlurmClusterError:
         return "refused"
-    reason, give_up = "None", time.monotonic() + 20
+    reason, give_up = "None", time.monotonic() + 120
     while reason.startswith(("None", "Priority", "ReqNode")) and time.monotonic() < give_up:
         reason = cluster.run("squeue", "-h", "-j", slurm_id, "-t", "all", "-o", "%r").strip()
         time.sleep(0.3)

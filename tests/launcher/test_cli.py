@@ -257,7 +257,7 @@ def test_interrupt_ends_with_130_and_no_traceback():
 
         process.send_signal(signal.SIGINT)
 
-        assert process.communicate(timeout=30)[1] == "error: interrupted\n"
+        assert process.communicate(timeout=120)[1] == "error: interrupted\n"
     assert process.returncode == 130
 
 

@@ -53,7 +53,7 @@ def offered(bash_script: Path, here: Path, *words: str) -> list[str]:
         ["bash", "-u", "-c", TAB, "bash", str(bash_script), str(here), "launcher", *words],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.stderr == ""

@@ -48,7 +48,7 @@ def test_jobs_import_the_snapshot_and_not_the_working_tree(tmp_path: Path) -> No
         env=env,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
 
@@ -62,7 +62,7 @@ def test_finding_the_packages_imports_no_torch() -> None:
     )
 
     said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )
 
     assert said.stdout.strip() == "[]"

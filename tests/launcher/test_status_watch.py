@@ -188,7 +188,7 @@ def test_watch_redraws_in_place_and_ctrl_c_leaves_the_terminal_as_it_was() -> No
         shown = read_until(ours, b"\x1b[2K", shown)  # a line of the first picture is wiped
         process.send_signal(signal.SIGINT)
         shown = read_until(ours, b"\x1b[?25h", shown)
-        code = process.wait(timeout=30)
+        code = process.wait(timeout=120)
     os.close(ours)
 
     assert (code, b"Traceback" in shown, b"error:" in shown) == (130, False, False)

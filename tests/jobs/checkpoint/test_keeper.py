@@ -43,7 +43,7 @@ def keeper_of(run: RunFolder, rules: Checkpointing = RULES) -> Keeper:
 
 def wait_for_the_save(keeper: Keeper, step: int) -> Wishes:
     """The wishes before a step, when the save that is under way has ended."""
-    ends_at = time.monotonic() + 20
+    ends_at = time.monotonic() + 120
     while not (wishes := keeper.wishes(Progress(step=step))).collect:
         assert time.monotonic() < ends_at
         time.sleep(0.01)
@@ -214,7 +214,7 @@ def test_what_kills_have_left_is_removed_before_the_first_save(run):
 
     keeper_of(run)
 
-    ends_at = time.monotonic() + 20
+    ends_at = time.monotonic() + 120
     while left.exists():
         assert time.monotonic() < ends_at
         time.sleep(0.01)

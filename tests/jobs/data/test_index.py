@@ -227,7 +227,7 @@ def test_killed_builder_leaves_nothing_that_stops_or_misleads_the_next(tmp_path)
     code += "open_index(Path(sys.argv[1]))"
     with subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT) as builder:
         part = tmp_path / FOLDER / "rows.json.part"
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + 120
         while not part.exists() and time.monotonic() < give_up:
             time.sleep(0.005)
         builder.kill()

@@ -143,7 +143,7 @@ def test_killed_generator_can_be_called_again(tmp_path, made_set):
     command = [sys.executable, "-m", "jobs.data.synthetic", str(tmp_path / "set")]
     options = ["--train", "96", "--test", "48", "--seed", str(made_set.seed)]
     with subprocess.Popen([*command, *options], cwd=ROOT) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while len(list((tmp_path / "set").glob("clips/train-*.mp4"))) < 10:
             assert time.monotonic() < deadline
             time.sleep(0.005)
