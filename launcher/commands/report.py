@@ -14,8 +14,8 @@ from launcher.commands.arguments import add_chosen_run, add_run_arguments, chose
 from launcher.errors import LauncherError
 from launcher.output import is_device, result_file, written_aside
 from launcher.reconcile.refresh import QUICK_BYTES, refresh_run
+from launcher.report.price import Price
 from launcher.report.story import Story, read_story
-from launcher.report.units import Price
 from launcher.runs import find_run, open_ledger
 from launcher.show.account import account_json
 from launcher.show.console import Screen, open_screen

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from db.health import Health
 from launcher.doctor.finding import Finding, Level
+from launcher.words import span
 
 
 def ledger(health: Health) -> Iterator[Finding]:
@@ -101,7 +102,7 @@ _RECENT_S = 900.0
 
 def passes(found: Passes) -> Finding:
     """Whether somebody looks after the runs."""
-    ago = "" if found.good_ago_s is None else f", the last good one {_ago(found.good_ago_s)} ago"
+    ago = "" if found.good_ago_s is None else f", the last good one {span(found.good_ago_s)} ago"
     if found.every_min is not None and not found.is_late:
         tables = ", ".join(found.installed)
         what = f"a pass every {found.every_min} min by {tables}{ago}"
@@ -126,9 +127,3 @@ def passes(found: Passes) -> Finding:
         why="what Slurm does not requeue by itself stays where it is",
         next="type: launcher cron install, or keep launcher watch running",
     )
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 120:  # noqa: PLR2004 - two minutes
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"  # noqa: PLR2004

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from db.journal import NETWORK_FILE_SYSTEMS
 from launcher.disk import StageDisk
 from launcher.doctor.finding import Finding, Level
+from launcher.words import size
 
 _OWN = 2
 """Files of a checkpoint that its manifest does not list: the manifest itself, and the folder."""
-_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def _enough(disk: Disk, need_bytes: int, need_files: int, *, of: str) -> Iterato
     is_short = False
     if disk.free_bytes is not None and need_bytes > disk.free_bytes:
         is_short = True
-        free, need = map(_size, (disk.free_bytes, need_bytes))
+        free, need = map(size, (disk.free_bytes, need_bytes))
         yield _no_room(disk, f"{free} are free", need, what_for)
     if disk.free_files is not None and need_files > disk.free_files:
         is_short = True
@@ -133,7 +133,7 @@ def _enough(disk: Disk, need_bytes: int, need_files: int, *, of: str) -> Iterato
             level=Level.OK,
             id="room",
             where=disk.folder,
-            what=f"{_size(disk.free_bytes)} free, {_size(need_bytes)} needed for {what_for}",
+            what=f"{size(disk.free_bytes)} free, {size(need_bytes)} needed for {what_for}",
         )
 
 
@@ -147,8 +147,3 @@ def _no_room(disk: Disk, free: str, need: str, what_for: str) -> Finding:
         "stops",
         next="make room, keep fewer (checkpoint.keep), or set `runs` to another folder",
     )
-
-
-def _size(count: int) -> str:
-    unit, name = next(((unit, name) for unit, name in _UNITS if count >= unit), (1, "bytes"))
-    return f"{count / unit:.1f} {name}"

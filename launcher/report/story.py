@@ -16,7 +16,7 @@ from jobs.contract.events import Event
 from launcher.accounting.account import Account, Read, account_for
 from launcher.accounting.attempt import AttemptSpent
 from launcher.report.curves import Curve, Point, curves_of, points_of
-from launcher.report.units import Price
+from launcher.report.price import Price
 
 DECISIONS_SHOWN = 300
 """The newest; how often each rule applied is told of all."""

@@ -6,7 +6,7 @@ from launcher.accounting.account import StageAccount
 from launcher.accounting.parts import Part, percentages
 from launcher.endings import How, causes, how_ended
 from launcher.report.story import Story
-from launcher.report.units import counted, hours, moment, percent, span
+from launcher.words import counted, hours, moment, points, span
 
 _STATES = {
     RunState.SUBMITTING: "is being submitted",
@@ -79,10 +79,10 @@ def _went(story: Story) -> str:
     spent = story.account.gpu_spent if story.has_gpus else story.account.spent
     share = percentages(spent.waterfall)
     return (
-        f"Of the allocated time, {percent(share[Part.PRODUCTIVE])} went into steps that count, "
-        f"{percent(share[Part.START_UP])} into starting up, {percent(share[Part.CHECKPOINT])} into "
-        f"saving, {percent(share[Part.LOST])} into work that was lost, and "
-        f"{percent(share[Part.IDLE])} was idle."
+        f"Of the allocated time, {points(share[Part.PRODUCTIVE])} went into steps that count, "
+        f"{points(share[Part.START_UP])} into starting up, {points(share[Part.CHECKPOINT])} into "
+        f"saving, {points(share[Part.LOST])} into work that was lost, and "
+        f"{points(share[Part.IDLE])} was idle."
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from launcher.accounting.parts import Spent, fractions
 from launcher.report.story import Story
-from launcher.report.units import HOUR_S
+from launcher.words import HOUR_S
 
 
 def account_json(story: Story) -> dict[str, Any]:

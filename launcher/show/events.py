@@ -3,7 +3,7 @@
 from typing import Any
 
 from db.schema import Event
-from launcher.show.words import iso, moment
+from launcher.words import iso, moment
 
 CSV_COLUMNS = ("at", "kind", "rule", "text")
 

@@ -11,8 +11,8 @@ from launcher.foresee.rates import format_rate
 from launcher.foresee.stage import GIVE_UP, IN_VAIN
 from launcher.outlook import Assumed, Outlook, Wanted
 from launcher.show.console import Screen
-from launcher.show.spans import percent, span
 from launcher.sizes import Size
+from launcher.words import estimate, percent
 
 _DAY_S = 86_400
 
@@ -51,8 +51,9 @@ def done_lines(outlook: Outlook) -> list[str]:
         never = "more than half of the runs never end: save more often, or take fewer nodes"
         return [never, of_runs, lost]
     lines = [
-        f"done in {span(told.p50_s)} (p50), {span(told.p10_s)} (p10) to {span(told.p90_s)} (p90); "
-        f"{told.gpu_hours:.4g} GPU-h, goodput {percent(told.goodput)}",
+        f"done in {estimate(told.p50_s)} (p50), {estimate(told.p10_s)} (p10) to "
+        f"{estimate(told.p90_s)} (p90); {told.gpu_hours:.4g} GPU-h, "
+        f"goodput {percent(told.goodput)}",
         of_runs,
     ]
     return [*lines, lost] if told.undone else lines
@@ -79,7 +80,7 @@ def stage_row(stage: StageForesight) -> tuple[str, ...]:
     """The cells of a stage, without its name."""
     spent, wall_s = stage.spent, stage.spent.wall_s or 1.0
     parts = (spent.productive_s, spent.saves_s, spent.lost_s, spent.start_s, spent.queue_s)
-    when = (span(stage.p10_s), span(stage.p50_s), span(stage.p90_s))
+    when = (estimate(stage.p10_s), estimate(stage.p50_s), estimate(stage.p90_s))
     if not spent.wall_s:  # the stage before it never ends
         return (*when, *("-" for _ in range(2 + len(parts))))
     shares = (percent(part / wall_s) for part in parts)
@@ -96,12 +97,12 @@ def intervals_table(outlook: Outlook) -> Table:
 
 def interval_row(assumed: Assumed, tried: Intervals) -> tuple[str, ...]:
     """The cells of a stage, without its name; dashes where no work is lost."""
-    now = span(assumed.model.interval_s)
-    formulas = tuple(span(s) if s < math.inf else "-" for s in (tried.young_s, tried.daly_s))
+    now = estimate(assumed.model.interval_s)
+    formulas = tuple(estimate(s) if s < math.inf else "-" for s in (tried.young_s, tried.daly_s))
     if tried.best is None or tried.as_good_s is None:
         return (now, *formulas, "-", "-", "-")
-    near = f"{span(tried.as_good_s[0])} - {span(tried.as_good_s[1])}"
-    return (now, *formulas, span(tried.best.interval_s), near, percent(tried.best.goodput))
+    near = f"{estimate(tried.as_good_s[0])} - {estimate(tried.as_good_s[1])}"
+    return (now, *formulas, estimate(tried.best.interval_s), near, percent(tried.best.goodput))
 
 
 def basis_lines(outlook: Outlook) -> list[str]:
@@ -115,21 +116,21 @@ def basis_lines(outlook: Outlook) -> list[str]:
 def _basis(each: Assumed) -> str:
     model = each.model
     restart_s = model.start_s + model.wait_s
-    saves = f"save {span(model.save_s)} ({each.save_from}) {_every(each)}"
-    line = f"{saves}, restart {span(restart_s)} ({each.restart_from})"
+    saves = f"save {estimate(model.save_s)} ({each.save_from}) {_every(each)}"
+    line = f"{saves}, restart {estimate(restart_s)} ({each.restart_from})"
     if model.wait_s:
-        line += f", of it queue {span(model.wait_s)}"
+        line += f", of it queue {estimate(model.wait_s)}"
     if not model.resumes:
         return f"{line}; it cannot resume: each interruption starts it over"
     if each.grace_s is not None:
-        line += f"; preemptions lose work: no save fits into {span(each.grace_s)} of grace"
+        line += f"; preemptions lose work: no save fits into {estimate(each.grace_s)} of grace"
     return line
 
 
 def _every(each: Assumed) -> str:
     if not each.model.resumes:
         return "at its end only"
-    return f"each {span(each.model.interval_s)} ({each.interval})"
+    return f"each {estimate(each.model.interval_s)} ({each.interval})"
 
 
 def show_sizes(screen: Screen, sizes: Sequence[Size]) -> None:
@@ -164,11 +165,16 @@ def size_row(size: Size) -> tuple[str, ...]:
     """The cells of a size; dashes where it cannot be, or nothing is known."""
     plan, outlook = size.plan, size.outlook
     known = plan is not None and plan.wall_s > 0
-    walls = (span(plan.wall_s), f"{plan.gpu_hours:.4g}") if plan and known else ("-", "-")
+    walls = (estimate(plan.wall_s), f"{plan.gpu_hours:.4g}") if plan and known else ("-", "-")
     if outlook is None:
         return (str(size.nodes), *walls, "-", "-", "-", "-")
     told = outlook.foresight
-    then = (span(told.p50_s), span(told.p90_s), f"{told.gpu_hours:.4g}", percent(told.goodput))
+    then = (
+        estimate(told.p50_s),
+        estimate(told.p90_s),
+        f"{told.gpu_hours:.4g}",
+        percent(told.goodput),
+    )
     return (str(size.nodes), *walls, *then)
 
 

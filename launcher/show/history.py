@@ -11,7 +11,7 @@ from launcher.history import Past
 from launcher.show.console import Screen
 from launcher.show.palette import BAD, GOOD, MOVING, tinted
 from launcher.show.tables import fitting_table
-from launcher.show.words import duration, iso, moment
+from launcher.words import duration, iso, moment
 
 CSV_COLUMNS = tuple(each.name for each in fields(Past))
 _LEFT = ("stage", "Slurm id", "state", "queued at", "started", "ended", "nodes", "decision")

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from db.states import DONE_STATES, StageState
 from launcher.show.console import Screen
 from launcher.show.status import steps
-from launcher.show.words import duration
 from launcher.view import StageView
+from launcher.words import duration
 
 LINE_EVERY_S = 10.0
 

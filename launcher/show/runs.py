@@ -10,7 +10,7 @@ from launcher.overview import RunLine
 from launcher.show.palette import OF_RUN, OF_STAGE, tinted
 from launcher.show.status import progress_cell, steps
 from launcher.show.tables import fitting_table
-from launcher.show.words import duration, moment, share
+from launcher.words import duration, moment, percent
 
 _LEFT = ("run", "state", "at", "submitted", "by")
 _COLUMNS = (
@@ -58,7 +58,7 @@ def _cells(line: RunLine, *, bars: bool) -> dict[str, RenderableType]:
         "wall-clock": duration(line.wall_clock_s),
         "queued": duration(line.queued_s),
         "GPU-h": f"{line.gpu_hours:.1f}" if line.gpu_hours else "-",
-        "goodput": share(line.work.goodput),
+        "goodput": percent(line.work.goodput),
         "ETA": duration(line.eta_s) if line.eta_s is not None else "-",
         "submitted": moment(run.created_at)[:-3],
         "by": escape(run.submitted_by),

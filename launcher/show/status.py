@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,8 +16,8 @@ from launcher.goodput import in_all
 from launcher.show.console import Screen
 from launcher.show.palette import BAD, FAINT, GOOD, MOVING, OF_STAGE, tinted
 from launcher.show.tables import fitting_table
-from launcher.show.words import clock, duration, share, step_time
 from launcher.view import StageView, nodes_in_words
+from launcher.words import clock, duration, percent, size, step_time
 
 _LEFT = ("stage", "state", "Slurm id", "basis")
 _OF_RANGES = "nodes"
@@ -128,7 +127,7 @@ def _foreseen_line(
             told.append(_eta_words(foreseen, views, now=now, bases=bases))
     goodput = in_all(view.work for view in views).goodput
     if goodput is not None:
-        told.append(f"goodput {share(goodput)}")
+        told.append(f"goodput {percent(goodput)}")
     return "; ".join(told)
 
 
@@ -166,7 +165,7 @@ def _cells(view: StageView, *, bars: bool) -> dict[str, RenderableType]:
         "wall-clock": duration(view.wall_clock_s) if has_run else "-",
         "queued": duration(view.queued_s) if view.slurm_id else "-",
         "GPU-h": f"{view.gpu_hours:.2f}" if view.gpu_hours else "-",
-        "goodput": share(view.work.goodput),
+        "goodput": percent(view.work.goodput),
         "checkpoint": _checkpoint(view),
         "ETA": duration(view.eta_s) if view.eta_s is not None else "-",
         "basis": escape(view.eta_basis or "-"),
@@ -209,7 +208,7 @@ def steps(view: StageView) -> str:
 def _checkpoint(view: StageView) -> str:
     if view.checkpoint is None:
         return "-"
-    return f"{view.checkpoint.step} ({decimal(view.checkpoint.bytes)})"
+    return f"{view.checkpoint.step} ({size(view.checkpoint.bytes)})"
 
 
 def metrics_table(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:

@@ -2,7 +2,7 @@
 
 from launcher.disk import Disk
 from launcher.queues import Queues
-from launcher.show.spans import size, span
+from launcher.words import estimate, size
 
 _NOW_S = 30
 """A start so near is at once: the scheduler looks each few seconds."""
@@ -12,7 +12,7 @@ def queue_lines(queues: Queues) -> list[str]:
     """When Slurm would start the stages; nothing where nobody was asked."""
     told: dict[str, list[str]] = {}
     for name, wait_s in queues.waits_s.items():
-        when = "at once" if wait_s <= _NOW_S else f"in {span(wait_s)}"
+        when = "at once" if wait_s <= _NOW_S else f"in {estimate(wait_s)}"
         told.setdefault(when, []).append(name)
     lines = []
     if told:

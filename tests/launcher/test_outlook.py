@@ -25,9 +25,9 @@ from launcher.show.console import Screen
 from launcher.show.foresight import done_lines
 from launcher.show.foresight_json import ahead_json
 from launcher.show.plan import critical_line, plan_table
-from launcher.show.spans import percent, size, span
 from launcher.show.surroundings import disk_line, disk_warning, queue_lines
 from launcher.sizes import compare_sizes, slowdown
+from launcher.words import estimate, percent, size
 from tests.launcher.paper import Paper
 from tests.launcher.pipelines import GOOD, load
 from tests.launcher.worlds import make_pipeline
@@ -338,7 +338,7 @@ def test_run_that_mostly_never_ends_is_said_to_in_words(tmp_path: Path) -> None:
      (259_199, "3 d"), (1e8, "1157 d"), (math.inf, "never")],
 )  # fmt: skip
 def test_time_is_told_in_three_digits(seconds, text) -> None:
-    assert span(seconds) == text
+    assert estimate(seconds) == text
 
 
 def test_shares_and_sizes_are_told_in_three_digits() -> None:

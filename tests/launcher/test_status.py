@@ -142,7 +142,7 @@ def test_table_has_a_line_a_stage(run: NewRun, capsys: pytest.CaptureFixture[str
         ["third", "waiting"],
     ]
     columns = ["101", "1", "60%", "60/100", "-", "0.5", "2.00", "s", "0", "1:00:00", "1:30", "8.00"]
-    assert lines[2][2:] == [*columns, "3%", "-", "1:20", "last", "steps"]
+    assert lines[2][2:] == [*columns, "3.3%", "-", "1:20", "last", "steps"]
     assert ["run", run.id] in [line[:2] for line in lines[5:]]
 
 

@@ -14,7 +14,7 @@ from launcher.accounting.parts import Part, Spent, percentages
 from launcher.endings import How, cause_of, how_ended
 from launcher.report.curves import Curve, Piece
 from launcher.report.story import Story
-from launcher.report.units import HOUR_S, MINUTE_S
+from launcher.words import HOUR_S, MINUTE_S
 
 Spec = dict[str, Any]
 

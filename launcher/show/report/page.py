@@ -9,11 +9,11 @@ from markupsafe import Markup
 from launcher import __version__
 from launcher.report.curves import Curve
 from launcher.report.story import Story
-from launcher.report.units import counted, percent
 from launcher.report.words import amount, summary
 from launcher.show.report.charts import curve_chart, gantt, waterfall
 from launcher.show.report.svg import draw
 from launcher.show.report.tables import facts, tables
+from launcher.words import counted, points
 
 _FOLDER = Path(__file__).parent
 
@@ -53,7 +53,7 @@ def _waterfall(story: Story) -> Markup | None:
     spent = story.account.gpu_spent if story.has_gpus else story.account.spent
     if not spent.allocated:
         return None
-    told = f"{amount(story, spent.allocated)} allocated, {percent(100 * spent.goodput)} productive."
+    told = f"{amount(story, spent.allocated)} allocated, {points(100 * spent.goodput)} productive."
     return draw(
         waterfall(spent, "GPU-" if story.has_gpus else ""), "waterfall", "Goodput waterfall", told
     )

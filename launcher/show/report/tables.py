@@ -4,14 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from rich.filesize import decimal
-
 from db.schema import Checkpoint, StageRun
 from launcher.accounting.attempt import AttemptSpent
 from launcher.accounting.parts import Part, Spent, percentages
 from launcher.endings import cause_of, how_ended
 from launcher.report.story import Story
-from launcher.report.units import HOUR_S, hours, moment, percent, span
+from launcher.words import HOUR_S, hours, moment, points, size, span
 
 ATTEMPTS_SHOWN = 400
 CHECKPOINTS_SHOWN = 100
@@ -55,12 +53,12 @@ def parts_table(story: Story) -> Table:
     )
     for part, meaning in MEANINGS.items():
         rows.append(_part_row(story, part, meaning, seconds.waterfall[part],
-                              gpu_s.waterfall[part], percent(share[part])))  # fmt: skip
+                              gpu_s.waterfall[part], points(share[part])))  # fmt: skip
     for name in base.idle_parts:
         sub.add(len(rows))
         part_of = base.idle_parts[name] / base.allocated * 100 if base.allocated else 0.0
         rows.append(_part_row(story, name, "of the idle part", seconds.idle_parts[name],
-                              gpu_s.idle_parts[name], percent(part_of)))  # fmt: skip
+                              gpu_s.idle_parts[name], points(part_of)))  # fmt: skip
     columns = ("part", "share>", "time>", *(("GPU-hours>",) if story.has_gpus else ()),
                *(("cost>",) if _has_cost(story) else ()), "what")  # fmt: skip
     return Table("Where the allocated time went", columns, tuple(rows), frozenset(sub))
@@ -180,7 +178,7 @@ def _checkpoint(stage: str, saved: Checkpoint) -> tuple[str, ...]:
     verified = "sizes only" if saved.verified_at is None else moment(saved.verified_at)
     kind = "final" if saved.final else "on the way"
     took = f"{saved.save_s:.1f} s"
-    return (stage, f"{saved.step:,}", kind, decimal(saved.bytes), took, moment(saved.created_at),
+    return (stage, f"{saved.step:,}", kind, size(saved.bytes), took, moment(saved.created_at),
             verified, PurePath(saved.path).name)  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from db.schema import Attempt
-from launcher.report.units import Price
+from launcher.report.price import Price
 from launcher.show.report.tables import ATTEMPTS_SHOWN, attempts_table, decisions_table, parts_table
 from tests.launcher.report.eventful import Made, eventful
 from tests.launcher.report.test_words import story_of

@@ -11,9 +11,10 @@ from db.schema import Attempt, Run, StageRun
 from db.states import RunState, StageState
 from jobs.contract.events import Event
 from launcher.accounting.account import read_attempt
+from launcher.report.price import Price
 from launcher.report.story import Story, read_story
-from launcher.report.units import Price, counted, hours, span
 from launcher.report.words import summary
+from launcher.words import counted, hours, span
 from tests.launcher.report.eventful import Made, eventful
 
 NOW = 1_790_500_000.0
