@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-import torch
-
 from jobs.bad_clips import SHARED_EVERY_STEPS, BadClips
 from jobs.checkpoint.progress import Progress
 from jobs.contract.batching import Batching
@@ -131,9 +129,6 @@ class Feed:
         tell: Callable[[Sequence[BadClip]], None],
     ) -> None:
         self._hurries = False
-        self._is_over = torch.zeros(1, dtype=torch.bool)
-        # With the loader's processes.
-        self._is_over.share_memory_()  # type: ignore[no-untyped-call]
         sets = open_sets(recipe.data)
         order = MixedOrder.of(sets, batching.global_batch, recipe.seed)
         self.global_batch = order.global_batch
@@ -148,8 +143,8 @@ class Feed:
             min_scale=recipe.crop_min_scale,
             max_tiles=recipe.tiles,
             read_timeout_s=recipe.read_timeout_s,
-            is_over=partial(bool, self._is_over),
         )
+        self._over = dataset.over
         self.origins = Origins(dataset)
         self._rounds = batching.rounds(place.world_size)
         self._loader = partial(
@@ -174,7 +169,7 @@ class Feed:
         Raises:
             TooManyBadClipsError: More clips of a set are unreadable than the recipe allows.
         """
-        self._is_over.fill_(value=self._hurries)
+        self._over.put(up=self._hurries)
         left = self.schedule.total_steps - start.step
         batches = iter(self._loader(Position(start.epoch, start.batch), steps=left))
         try:
@@ -188,7 +183,7 @@ class Feed:
                     self._bad_clips.share()
         finally:
             # Torch waits for its processes: for a clip that hangs, longer than there is to stop.
-            self._is_over.fill_(value=True)
+            self._over.put(up=True)
 
     def hurry(self) -> None:
         """Waits for no clip any more: what is not read counts as unreadable from now on.
@@ -197,7 +192,7 @@ class Feed:
         trains on what comes now.
         """
         self._hurries = True
-        self._is_over.fill_(value=True)
+        self._over.put(up=True)
 
 
 def open_sets(data: tuple[DataSet, ...]) -> list[MediaSet]:

@@ -5,8 +5,9 @@ Letters in names: B batch, T time, C channel, H height, W width.
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -16,9 +17,10 @@ from torch.utils.data import Dataset
 
 from jobs.data.errors import UnreadableClipError
 from jobs.data.items import CaptionItem, Item, Kind, MediaSet, texts_of
-from jobs.data.patience import never, read_in_time
+from jobs.data.patience import read_in_time
 from jobs.data.pictures import read_frames, read_image
 from jobs.data.sampling import GeneratorDraws, Sampling
+from jobs.data.shared_flag import SharedFlag
 from jobs.data.tiles import to_grid
 from jobs.data.transform import Augmentation, GeneratorUniform, to_pixels
 from jobs.data.video import Clip, Wish, read_clip
@@ -112,7 +114,9 @@ class ClipDataset(Dataset[Sample | BadClip]):
         min_scale: smallest part of the area that a training crop keeps.
         max_tiles: most tiles of a picture, see `jobs.data.tiles`; None: a square, cropped to train.
         read_timeout_s: how long reading one clip may take; what takes longer is a bad clip.
-        is_over: whether nobody waits for clips any more: all that are left are bad at once.
+
+    Attributes:
+        over: up, when nobody waits for clips any more: all that are left are bad at once.
 
     Raises:
         ValueError: there is no such `sample`.
@@ -130,13 +134,12 @@ class ClipDataset(Dataset[Sample | BadClip]):
         min_scale: float = 0.5,
         max_tiles: int | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
-        is_over: Callable[[], bool] = never,
     ) -> None:
         self.sets, self.frames, self.size_px = tuple(sets), frames, size_px
         self.train, self.seed, self.min_scale = train, seed, min_scale
         self.sampling = Sampling.parse(sample or ("rand" if train else "middle"))
         self.max_tiles, self.read_timeout_s = max_tiles, read_timeout_s
-        self._is_over = is_over
+        self.over = SharedFlag()
         self._ends = list(accumulate(len(one.items) for one in sets))
 
     def __len__(self) -> int:
@@ -235,7 +238,7 @@ class ClipDataset(Dataset[Sample | BadClip]):
                 return read_frames(path, wish, fps=own.fps)
             return read_clip(path, wish)
 
-        return read_in_time(read, path, self.read_timeout_s, self._is_over)
+        return read_in_time(read, path, self.read_timeout_s, partial(bool, self.over))
 
     def _augmentation(
         self, own: MediaSet, item: Item, clip: Clip, rng: np.random.Generator

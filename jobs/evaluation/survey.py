@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch.distributed as dist
 
@@ -61,6 +62,9 @@ class Survey:
 
     def __init__(self, job: Job, wanted: Evaluate, parts: Sequence[Part]) -> None:
         self._job, self._wanted = job, wanted
+        self._over = [part.dataset.over for part in parts]
+        self._hurries = False
+        job.stop.hurry_with(self._hurry)
         self._fingerprint = on_rank_0(lambda: fingerprint_of(job))
         self._known = self._read({(part.name, i) for part in parts for i in part.indices})
         self._log = AnswerLog(job, self._fingerprint)
@@ -87,19 +91,32 @@ class Survey:
         )
         workers = self._wanted.workers
         loader = evaluation_loader(part.dataset, share, num_workers=workers, indices=left)
-        batches, own = iter(loader), dict[Key, Answer]()
+        batches, own, missed = iter(loader), dict[Key, Answer](), 0
         each = share.world_size * share.micro_batch
         for first in range(0, len(left), each):
             if self._job.stop.agreed():
-                self._keep(own)
-                raise StoppedError(self.step)
+                self._stop(own)
             batch = next(batches, None)
-            if batch is not None:
+            if batch is not None and self._hurries:
+                missed += 1  # a clip that nobody waited for is no answer
+            elif batch is not None:
                 own |= self._asked(part, batch, ask)
             self._advance(min(each, len(left) - first))
         if left:
+            if self._job.stop.agree(missed).counts != (0,):
+                self._stop(own)
             self._keep(own)
         return [self._known[part.name, index] for index in part.indices]
+
+    def _hurry(self) -> None:
+        """Waits for no clip any more, on a signal: the ranks are to agree soon."""
+        self._hurries = True
+        for over in self._over:
+            over.put(up=True)
+
+    def _stop(self, own: dict[Key, Answer]) -> NoReturn:
+        self._keep(own)
+        raise StoppedError(self.step)
 
     def _read(self, wanted: set[Key]) -> dict[Key, Answer]:
         """What earlier attempts were answered; rank 0 reads, so that all know the same."""
@@ -143,6 +160,7 @@ class Survey:
             self._known |= answers
             if rank != self._job.place.rank:
                 tell_bad_clips(self._job, bad if self._job.place.rank == 0 else ())
+        self.step = self._job.reached.step = len(self._known)
         self._tell()
         save(
             self._job,

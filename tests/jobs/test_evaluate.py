@@ -1,8 +1,10 @@
 """Multiple choice: counting, and a stage that does it."""
 
 import json
+import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,14 @@ import torch
 
 from jobs.build import model_config
 from jobs.contract.manifest import done_marker
+from jobs.data.dataset import READ_TIMEOUT_S
 from jobs.data.tokenizer import build_tokenizer
 from model.language_model import build_language_model
 from tests.jobs.running import run_stage, started
+
+MANY = 40
+"""Times the rows of a set, so that they last."""
+CALM_S = 4.0
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +157,60 @@ def test_resumed_evaluation_ends_as_an_undisturbed_one(interrupted, evaluated):
     assert ended.story.metrics[:6] == tuple(
         whole | {"name": f"direction {number}"} for number in range(6)
     )
+
+
+@pytest.fixture
+def many(chain, opinionated, tmp_path):
+    """An evaluation of one part with many rows, and the folder of its clips."""
+    plain = chain.specs["ev"]
+    task = plain.evaluate.tasks[0]
+    clips = tmp_path / "clips"
+    shutil.copytree(task.media or task.annotations.parent, clips)
+    annotations = clips / task.annotations.name
+    annotations.write_text(json.dumps(json.loads(annotations.read_text()) * MANY))
+    task = task.model_copy(update={"annotations": annotations, "media": None})
+    model = plain.model.model_copy(update={"language_model": opinionated})
+    evaluate = plain.evaluate.model_copy(update={"tasks": (task,), "batch_per_gpu": 1})
+    return plain.model_copy(update={"model": model, "evaluate": evaluate}), clips
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_stop_waits_for_no_clip_that_hangs_and_takes_none_for_answered(
+    chain, evaluated, many, workers, tmp_path
+):
+    plain, clips = many
+    evaluate = plain.evaluate.model_copy(update={"workers": workers})
+    spec = plain.model_copy(update={"stage": f"hangs{workers}", "evaluate": evaluate})
+    shutil.copytree(clips, tmp_path / "whole")
+
+    def answered():
+        files = (stopped.folder.root / "answers").glob("*")
+        return sum(len(whole_lines(path)) - 1 for path in files)
+
+    with started(chain.run, spec) as stopped:
+        stopped.wait_until(lambda: answered() >= 4)
+        for clip in clips.rglob("*.*"):
+            if clip.suffix in (".mp4", ".webm"):
+                os.mkfifo(clip.with_suffix(".fifo"))  # nobody writes to it
+                clip.with_suffix(".fifo").rename(clip)
+        time.sleep(CALM_S)
+        before = answered()
+        began = time.monotonic()
+        stopped.send(signal.SIGTERM)
+        stopped.wait()
+        took_s = time.monotonic() - began
+
+    assert 4 <= before < 13 * MANY
+    assert (stopped.codes, stopped.story.outcome) == ([75, 75], "stopped")
+    assert stopped.story.last_step == answered()
+    assert took_s < READ_TIMEOUT_S / 2
+
+    shutil.rmtree(clips)
+    (tmp_path / "whole").rename(clips)
+    ended = run_stage(chain.run, spec)
+    assert ended.story.first_step == stopped.story.last_step
+    assert ended.story.metrics[0]["correct"] == MANY * evaluated[1].story.metrics[0]["correct"]
 
 
 def whole_lines(path: Path) -> list[str]:
