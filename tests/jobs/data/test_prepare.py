@@ -166,11 +166,11 @@ def test_unreadable_clips_are_told_counted_and_kept(corpus, tmp_path, capsys, pa
 def test_clip_that_took_too_long_is_tried_again_by_the_next_call(corpus, tmp_path):
     shelf, media = Shelf(corpus.parent, tmp_path), [Media("small.webm", moving=True)]
     shelf.begin(Recipe())
+    before = set(threading.enumerate())
 
     late = Preparing(shelf, Recipe(), timeout_s=0.0).run(media, workers=1)
-    for thread in threading.enumerate():  # the next call would be another process
-        if thread.name.startswith("reads"):
-            thread.join()
+    for thread in set(threading.enumerate()) - before:  # the next call would be another process
+        thread.join(timeout=120)
     again = Preparing(shelf, Recipe()).run(media, workers=1)
 
     assert late.bad["small.webm"].startswith("Timeout")
