@@ -1,13 +1,16 @@
 """Passes while jobs are preempted, killed, stopped and cancelled."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jobs.contract.task import StageTask
 from launcher.cluster import SlurmCluster
-from tests.cluster.followed import cancel_all, live_jobs, on_slurm, submitting
+from tests.cluster.followed import ROOT, Followed, cancel_all, live_jobs, on_slurm, submitting
 from tests.cluster.interrupted import ALL_NODES, fields, never_satisfied, newest_job
 from tests.cluster.slurm_cluster import SlurmCluster as Daemons
 from tests.launcher.pretend import Pretending
@@ -27,12 +30,44 @@ def test_preempted_job_that_requeues_itself_keeps_its_id_and_loses_nothing(
     )
     run.until_saved("second", 4)
 
-    slurm.preempt(1)
-    run.until_done()
+    with following_logs(run, "second") as logs:
+        assert logs.stderr is not None
+        turns = [logs.stderr.readline()]
+        slurm.preempt(1)
+        run.until_done()
+        out, err = logs.communicate(timeout=60)
 
     job = run.rows["second"].submissions[0].slurm_id
     assert fields(run, "slurm_id", "restart", "steps_lost") == [(job, 0, 0), (job, 1, 0)]
     assert [len(row.submissions) for row in run.rows.values()] == [0, 1, 1, 1]
+    assert logs.returncode == 0
+    assert [*turns, *err.splitlines(keepends=True)] == [
+        f"--- second, attempt 1, job {job}.0 ---\n",
+        f"--- second, attempt 2, job {job}.1 ---\n",
+        "second: done: its final checkpoint is there and whole\n",
+    ]
+    (stopped,) = fields(run, "last_step")[0]
+    told = [line.split("] ")[-1] for line in out.splitlines() if "second: " in line]
+    assert told == [
+        f"second: stopped stopped on a signal at step {stopped}",
+        "second: back in the queue under the same id",
+        "second: done",
+    ]
+
+
+@contextmanager
+def following_logs(run: Followed, stage: str) -> Iterator["subprocess.Popen[str]"]:
+    """`launcher logs -f`, begun while the stage runs."""
+    command = [sys.executable, "-m", "launcher", "logs", "-f", stage]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [*command, "--runs", str(run.pipeline.runs)], cwd=ROOT, stdout=pipe, stderr=pipe, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("partition", ["preempt", "preemptcancel"])
