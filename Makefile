@@ -19,7 +19,7 @@ demo: $(VENV)/.train
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.dev
 	$(PY) -m tests.cluster.install
-	$(PY) -m tests.browser.install
+	$(PY) -m tests.install
 	$(MAKE) check
 	$(PY) -m pytest -q --durations=15 -m "not alone" -n 4 --no-loadscope-reorder
 	$(PY) -m pytest -q --durations=5 -m alone

@@ -57,12 +57,15 @@ def decisions_of(session: Session, run_id: str, *, last: int) -> Sequence[Decide
 
 def rules_of(session: Session, run_id: str) -> Sequence[RuleCount]:
     """The rules that led to something in a run, the most frequent first."""
-    count = func.count()
-    query = (
-        select(_rule(), count, func.min(Event.at), func.max(Event.at))
+    # Named within: to PostgreSQL the same expression with parameters is another one each time.
+    told = (
+        select(_rule().label("rule"), Event.at)
         .where(Event.run_id == run_id, _rule().is_not(None))
-        .group_by(_rule())
-        .order_by(count.desc(), _rule())
+        .subquery()
+    )
+    rule, at, count = told.c.rule, told.c.at, func.count()
+    query = (
+        select(rule, count, func.min(at), func.max(at)).group_by(rule).order_by(count.desc(), rule)
     )
     return [RuleCount(*row) for row in session.execute(query)]
 

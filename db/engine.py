@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 
 from db.errors import LedgerError
 from db.journal import journal_mode, read_mounts
+from db.plain_json import json_text
 from db.version import MIGRATIONS, bring_up_to_date
 
 BUSY_TIMEOUT_S = 20.0
@@ -172,7 +173,9 @@ def _connectable(where: str, url: URL, busy_timeout_s: float) -> Engine:
     options = {"timeout": busy_timeout_s} if is_sqlite else {}
     try:
         # No pool: a connection lives as long as its transaction, so none is left open at exit.
-        engine = create_engine(url, poolclass=NullPool, connect_args=options)
+        engine = create_engine(
+            url, poolclass=NullPool, connect_args=options, json_serializer=json_text
+        )
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(
             where,

@@ -1,7 +1,7 @@
 """Why a stage stands where it does, from what a pass would see and decide."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from db.schema import Attempt, StageRun
 from db.states import DONE_STATES, StageState
@@ -56,10 +56,31 @@ def explain(
         "slurm": no_answer or _queue(judged),
         "expected_start": _start(judged, cluster),
         "parents": _parents(judged, run),
-        "last_attempt": _last(judged),
+        "last_attempt": _last(stage, merged(stage.attempts, facts.attempts)),
         "checkpoint": _checkpoint(judged),
         "rule": _rule(judged),
         "next": _next(judged, now),
+    }
+
+
+def explain_unseen(stage: StageRun, run: Sequence[StageRun]) -> dict[str, str]:
+    """The same of another user's stage, of whose job Slurm shows us nothing: from the ledger alone.
+
+    Args:
+        stage: The stage.
+        run: All stages of its run.
+    """
+    whose = stage.run.submitted_by
+    states = {row.stage: row.state for row in run}
+    has_ended = stage.state in _ENDED
+    return {
+        "stage": f"{stage.stage} of run {stage.run_id}: {stage.state}",
+        "slurm": "it has no job" if has_ended else f"its jobs are shown to {whose} only",
+        "parents": _in_states(stage, states),
+        "last_attempt": _last(stage, stage.attempts),
+        "checkpoint": _known_checkpoint(stage),
+        "rule": _sentence(stage.rule or "", stage.why),
+        "next": _next_of_ended(stage) if has_ended else f"{whose}'s launcher acts on it",
     }
 
 
@@ -90,11 +111,14 @@ def _start(judged: Judged, cluster: Cluster) -> str:
 
 def _parents(judged: Judged, run: Sequence[Judged]) -> str:
     states = {e.facts.stage.stage: e.decision.state or e.facts.stage.state for e in run}
-    return ", ".join(f"{name} {states.get(name, '?')}" for name in judged.facts.stage.needs)
+    return _in_states(judged.facts.stage, states)
 
 
-def _last(judged: Judged) -> str:
-    attempts = merged(judged.facts.stage.attempts, judged.facts.attempts)
+def _in_states(stage: StageRun, states: Mapping[str, StageState]) -> str:
+    return ", ".join(f"{name} {states.get(name, '?')}" for name in stage.needs)
+
+
+def _last(stage: StageRun, attempts: Sequence[Attempt]) -> str:
     ended = [attempt for attempt in attempts if attempt.ended_at is not None]
     if not ended:
         return ""
@@ -103,7 +127,7 @@ def _last(judged: Judged) -> str:
     gained = f"{last.steps_gained or 0} steps gained, {last.steps_lost or 0} lost"
     ran = f"after {(last.wall_clock_s or 0.0) / 60:.1f} min"
     why = ": ".join(told) or "it ended well"
-    where = _on_nodes(judged.facts.stage, [last])
+    where = _on_nodes(stage, [last])
     return f"number {len(ended)}, {why}, {ran}{where}; {gained}; by {_evidence(last)}"
 
 
@@ -116,15 +140,19 @@ def _evidence(last: Attempt) -> str:
 
 
 def _checkpoint(judged: Judged) -> str:
-    seen, stage = judged.facts.checkpoints, judged.facts.stage
+    seen = judged.facts.checkpoints
     if not seen:  # where no job can write any more, nobody has looked
-        steps = [row.step for row in stage.checkpoints if row.verified_at is not None]
-        return f"step {max(steps)} was whole" if steps else ""
+        return _known_checkpoint(judged.facts.stage)
     valid = [each for each in seen if not each.faults]
     damaged = len(seen) - len(valid)
     told = f"step {valid[0].manifest.step} is whole" if valid else ""
     bad = f"{damaged} damaged" if damaged else ""
     return ", ".join(text for text in (told, bad) if text)
+
+
+def _known_checkpoint(stage: StageRun) -> str:
+    steps = [row.step for row in stage.checkpoints if row.verified_at is not None]
+    return f"step {max(steps)} was whole" if steps else ""
 
 
 def _is_over(judged: Judged) -> bool:
@@ -139,8 +167,11 @@ def _rule(judged: Judged) -> str:
     decision, stage = judged.decision, judged.facts.stage
     is_over = _is_over(judged)
     rule = stage.rule or decision.rule if is_over else decision.rule
-    sentence = stage.why if is_over else decision.sentence
-    return f"{rule}: {sentence}" if sentence else rule
+    return _sentence(rule, stage.why if is_over else decision.sentence)
+
+
+def _sentence(rule: str, said: str | None) -> str:
+    return f"{rule}: {said}" if rule and said else rule or said or ""
 
 
 def _next(judged: Judged, now: float) -> str:
@@ -148,10 +179,14 @@ def _next(judged: Judged, now: float) -> str:
     if decision.not_before is not None and decision.not_before > now:
         return f"{decision.action} at {_moment(decision.not_before)}, by the first pass after that"
     if _is_over(judged):
-        return _NEXT_OF_STATE.get(judged.facts.stage.state, _NEXT[Action.NOTHING])
+        return _next_of_ended(judged.facts.stage)
     if decision.rule in _LOOK_AGAIN:
         return "the next passes look again"
     return _NEXT.get(decision.action, f"{decision.action}, by the next pass (launcher requeue)")
+
+
+def _next_of_ended(stage: StageRun) -> str:
+    return _NEXT_OF_STATE.get(stage.state, _NEXT[Action.NOTHING])
 
 
 def _moment(at: float) -> str:

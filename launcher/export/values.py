@@ -1,29 +1,11 @@
-"""A value of the ledger as JSON and as a CSV cell; nothing of it is lost.
+"""A value of the ledger as a CSV cell; nothing of it is lost.
 
 Whatever prints or writes CSV does it here.
 """
 
-import json
-import math
 from collections.abc import Iterable
 
-
-def json_text(value: object) -> str:
-    """JSON on one line. What JSON has no number for is `"inf"`, `"-inf"` or `"nan"`."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value
+from db.plain_json import json_text
 
 
 def csv_line(values: Iterable[object]) -> str:

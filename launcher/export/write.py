@@ -16,10 +16,11 @@ from sqlalchemy import Table
 
 from db.dump import rows_of, tables_of
 from db.ledger import Ledger
+from db.plain_json import json_text
 from db.version import MIGRATIONS, versions
 from launcher import __version__
 from launcher.errors import UsageError
-from launcher.export.values import csv_line, json_text
+from launcher.export.values import csv_line
 from launcher.output import explained
 
 FORMAT: Final = "launcher-ledger"

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from db.ledger import Ledger
 from db.schema import Run, StageRun, Submission
 from db.states import StageKind, StageState
+from tests.postgresql import PostgreSQL
 
 
 def a_stage(stage: str, position: int, needs: list[str], run_id: str) -> StageRun:
@@ -47,8 +48,22 @@ def make_run() -> Callable[..., Run]:
     return make
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
+ON_A_FILE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+"""For what only SQLite has."""
+ON_A_SERVER = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgreSQL]:
+    with PostgreSQL() as started:
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        server: PostgreSQL = request.getfixturevalue("server")
+        return server.new_database()
     return f"sqlite:///{tmp_path / 'runs' / 'ledger.db'}"
 
 

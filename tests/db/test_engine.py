@@ -6,6 +6,7 @@ import pytest
 from db.engine import ledger_url, open_engine
 from db.errors import LedgerError
 from db.ledger import Ledger
+from tests.db.conftest import ON_A_FILE, ON_A_SERVER
 
 
 def refusal_of(url: str, *, create: bool = True) -> str:
@@ -57,6 +58,7 @@ def test_database_of_another_program_is_refused(tmp_path):
     assert "is not a ledger: it has the tables recipes" in message
 
 
+@ON_A_FILE
 @pytest.mark.usefixtures("ledger")
 def test_damaged_ledger_is_refused(tmp_path, url):
     file = tmp_path / "runs" / "ledger.db"
@@ -66,6 +68,7 @@ def test_damaged_ledger_is_refused(tmp_path, url):
     assert "the database is damaged" in refusal_of(url)
 
 
+@ON_A_FILE
 @pytest.mark.usefixtures("ledger")
 def test_locked_ledger_is_refused_after_the_busy_timeout(tmp_path, url):
     holder = sqlite3.connect(tmp_path / "runs" / "ledger.db", isolation_level=None)
@@ -76,6 +79,26 @@ def test_locked_ledger_is_refused_after_the_busy_timeout(tmp_path, url):
         pass
 
     holder.close()
+
+
+@ON_A_SERVER
+def test_server_that_another_writer_keeps_busy_is_refused_after_the_timeout(ledger, url):
+    waiting = Ledger(open_engine(url, create=False, busy_timeout_s=0.1))
+
+    with (
+        ledger.write(),
+        pytest.raises(LedgerError, match="another process keeps it locked"),
+        waiting.write(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://lab:secret@127.0.0.1:1/ledger"])
+def test_server_that_is_not_there_is_an_error_of_the_ledger(url):
+    message = refusal_of(url)
+
+    assert message.startswith("postgresql+psycopg://lab:***@127.0.0.1:1/ledger: ")
+    assert "refused" in message
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 from db.engine import open_engine
 from db.journal import file_system, journal_mode, read_mounts
+from tests.db.conftest import ON_A_FILE
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
@@ -38,6 +39,7 @@ def test_journal_is_the_careful_one_where_mounts_are_unknown(tmp_path):
     assert journal_mode(tmp_path, "") == "DELETE"
 
 
+@ON_A_FILE
 def test_ledger_has_the_journal_of_its_folder(tmp_path, url):
     mode = journal_mode(tmp_path.resolve(), read_mounts())
 
@@ -48,6 +50,7 @@ def test_ledger_has_the_journal_of_its_folder(tmp_path, url):
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == mode.lower()
 
 
+@ON_A_FILE
 def test_journal_is_set_once_the_writer_in_the_way_has_ended(tmp_path, url):
     open_engine(url, create=True)
     writer = sqlite3.connect(

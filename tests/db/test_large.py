@@ -14,6 +14,7 @@ from db.queries import count_runs, latest_run_ids, newest_run, run_ids, stages_o
 from db.record import create_run
 from db.schema import Attempt, Run
 from db.states import RunState, StageState
+from tests.db.conftest import ON_A_FILE
 
 
 @pytest.fixture
@@ -65,6 +66,7 @@ def test_stages_of_several_runs_come_run_by_run(filled: Ledger) -> None:
     assert found == [("r1", "stage2"), ("r1", "stage3"), ("r3", "stage2"), ("r3", "stage3")]
 
 
+@ON_A_FILE
 def test_stages_come_of_more_runs_than_a_query_takes_values(filled: Ledger) -> None:
     many = ["r3", *(f"x{number}" for number in range(1000)), "r1"]
     with filled.read() as session:
@@ -91,6 +93,7 @@ def test_earlier_runs_give_the_time_of_all_attempts_newest_first(filled: Ledger)
     assert others == []
 
 
+@ON_A_FILE
 @pytest.mark.parametrize(
     ("ask", "index"),
     [

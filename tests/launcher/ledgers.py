@@ -15,9 +15,9 @@ NOW = 1_800_000_000.0
 DAY_S = 86_400.0
 
 
-def small_ledger(folder: Path, *, run_id: str = "demo-1") -> Ledger:
+def small_ledger(folder: Path, *, run_id: str = "demo-1", url: str = "") -> Ledger:
     """A run whose first stage was reused, whose second runs its third attempt, on 2 x 4 GPUs."""
-    ledger = Ledger.open(ledger_url(folder, {}), create=True)
+    ledger = Ledger.open(url or ledger_url(folder, {}), create=True)
     with ledger.write() as session:
         run = a_run(run_id, NOW - 20_000, RunState.RUNNING)
         run.stages = [

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from db.plain_json import json_text
 from db.schema import Base
 from db.states import RunState
 from db.version import MIGRATIONS, versions
 from launcher.cli import main
-from launcher.export.values import csv_line, json_text
+from launcher.export.values import csv_line
 from launcher.export.write import write_csv, write_json
 from tests.launcher.ledgers import NOW, a_run, big_ledger, small_ledger
 
@@ -64,7 +65,7 @@ def as_sqlite(table: str, row: dict) -> dict:
 
 def _as_sqlite(kind: str, value: object) -> object:
     if kind == "JSON":
-        return json.dumps(value).replace('"inf"', "Infinity")
+        return json.dumps(value)
     return int(value) if isinstance(value, bool) else value
 
 
@@ -135,7 +136,7 @@ def _value(kind: str, text: str, quoted: bool) -> object:  # noqa: FBT001 - what
         if text in numbers:
             return numbers[text]
         return float(text) if "." in text or "e" in text or "n" in text else int(text)
-    return json.dumps(json.loads(text)).replace('"inf"', "Infinity") if kind == "JSON" else text
+    return json.dumps(json.loads(text)) if kind == "JSON" else text
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])

@@ -1,7 +1,14 @@
 """What `why` says, from what a pass would see and decide."""
 
+import json
+from pathlib import Path
+
+import pytest
+
+from launcher.cli import main
 from launcher.cluster.base import NoAnswer
 from launcher.explain import explain
+from tests.launcher.ledgers import small_ledger
 from tests.launcher.paper import Paper
 from tests.launcher.steered import World, world
 from tests.launcher.worlds import states
@@ -88,3 +95,24 @@ def test_asking_why_changes_nothing(world: World) -> None:
     why(world, "second")
 
     assert (states(world.ledger), world.paper.acts) == (before, [])
+
+
+def test_run_of_another_user_is_explained_by_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_ledger(tmp_path)
+    monkeypatch.delenv("LAUNCHER_LEDGER", raising=False)
+    monkeypatch.setenv("LAUNCHER_RUNS", str(tmp_path))
+
+    assert main(["why", "second", "--json"]) == 0
+    running = json.loads(capsys.readouterr().out)
+    assert main(["why", "third", "--json"]) == 0
+    held = json.loads(capsys.readouterr().out)
+
+    assert running["stage"] == "second of run demo-1: running"
+    assert running["slurm"] == "its jobs are shown to someone only"
+    assert running["last_attempt"].startswith("number 2, failure, after 4.2 min")
+    assert running["next"] == "someone's launcher acts on it"
+    assert (held["slurm"], held["parents"]) == ("it has no job", "second running")
+    assert held["next"] == "it stays so until launcher resume"
+    assert main(["why", "nothing"]) == 2

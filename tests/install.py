@@ -1,4 +1,4 @@
-"""Install Chromium and its driver for the tests: `python -m tests.browser.install`.
+"""Install what the tests use beside Slurm, Chromium and PostgreSQL: `python -m tests.install`.
 
 Standard library only. What is there already is left alone; what cannot be installed is one line on
 stderr and exit 1.
@@ -8,10 +8,21 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.cluster.install import SEARCH_PATH, InstallError, install_packages
 
-PACKAGE_OF_PROGRAM = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+PACKAGE_OF_PROGRAM = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "initdb": "postgresql",
+}
+
+
+def program(name: str) -> str | None:
+    """Where a program is; Debian keeps PostgreSQL's in a folder of its version."""
+    folders = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    return shutil.which(name, path=os.pathsep.join([*folders, SEARCH_PATH]))
 
 
 def install() -> list[str]:
@@ -20,17 +31,13 @@ def install() -> list[str]:
     Raises:
         InstallError: Without root or apt-get, or when apt-get fails.
     """
-    missing = [
-        package
-        for program, package in PACKAGE_OF_PROGRAM.items()
-        if shutil.which(program, path=SEARCH_PATH) is None
-    ]
+    missing = [package for name, package in PACKAGE_OF_PROGRAM.items() if program(name) is None]
     wanted = ", ".join(missing)
     if missing and os.geteuid() != 0:
         raise InstallError(f"cannot install {wanted}: needs root; run it as root, then try again")
     if missing and shutil.which("apt-get", path=SEARCH_PATH) is None:
         raise InstallError(
-            f"cannot install {wanted}: needs Debian's apt-get; install Chromium and chromedriver"
+            f"cannot install {wanted}: needs Debian's apt-get; install these programs"
         )
     if missing:
         try:
@@ -47,7 +54,10 @@ def main() -> int:
     except InstallError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"installed {', '.join(added)}" if added else "Chromium is installed", file=sys.stderr)
+    print(
+        f"installed {', '.join(added)}" if added else "Chromium and PostgreSQL are installed",
+        file=sys.stderr,
+    )
     return 0
 
 

@@ -1,0 +1,22 @@
+"""JSON that every reader takes: PostgreSQL and strict parsers know no Infinity."""
+
+import json
+import math
+
+
+def json_text(value: object) -> str:
+    """JSON on one line. What JSON has no number for is `"inf"`, `"-inf"` or `"nan"`."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
