@@ -1,14 +1,17 @@
 """`python -m launcher`, and the console script."""
 
 import gc
+import os
 import signal
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 # A short life makes little garbage; looking for it costs a tenth of the start-up.
 gc.disable()
 
 
-def run() -> None:
+def run() -> NoReturn:
     """Ends the process with the exit code of the command line."""
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:  # a Ctrl-C while modules are imported ends it at once, and silently
@@ -20,9 +23,13 @@ def run() -> None:
     if is_heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     code = main(sys.argv[1:])
-    if is_heard:  # nothing is left to be interrupted but Python's own end
+    if is_heard:  # nothing is left to be interrupted
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(code)
+    with suppress(OSError):
+        sys.stderr.flush()
+    # Stdout has been written, and no thread or file is left open. Python's own end would take apart
+    # all that was imported: a fifth of what `status` takes.
+    os._exit(code)
 
 
 if __name__ == "__main__":
