@@ -84,7 +84,7 @@ def launcher(*arguments: str, runs: Path) -> str:
         env={**os.environ, "LAUNCHER_RUNS": str(runs)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -35,7 +35,7 @@ def test_preempted_job_that_requeues_itself_keeps_its_id_and_loses_nothing(
         turns = [logs.stderr.readline()]
         slurm.preempt(1)
         run.until_done()
-        out, err = logs.communicate(timeout=60)
+        out, err = logs.communicate(timeout=180)
 
     job = run.rows["second"].submissions[0].slurm_id
     assert fields(run, "slurm_id", "restart", "steps_lost") == [(job, 0, 0), (job, 1, 0)]

@@ -50,7 +50,7 @@ def why(run: Followed, stage: str) -> dict[str, str]:
     """What `launcher why` tells, as a user runs it."""
     command = [sys.executable, "-m", "launcher", "why", stage, "--json"]
     told = subprocess.check_output(
-        [*command, "--runs", str(run.pipeline.runs)], cwd=ROOT, text=True, timeout=60
+        [*command, "--runs", str(run.pipeline.runs)], cwd=ROOT, text=True, timeout=180
     )
     return dict(json.loads(told))
 

@@ -120,7 +120,7 @@ def test_migration_killed_in_the_middle_leaves_the_old_version(tmp_path, file):
     killed = subprocess.run(
         [sys.executable, "-m", "tests.db.programs", "migrate", f"sqlite:///{file}", str(deadly)],
         cwd=REPOSITORY,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -133,7 +133,7 @@ def test_processes_that_make_the_same_ledger_at_once_all_succeed(file):
     command = [sys.executable, "-m", "tests.db.programs", "migrate", f"sqlite:///{file}"]
     makers = [subprocess.Popen([*command, str(MIGRATIONS)], cwd=REPOSITORY) for _ in range(4)]
 
-    assert [maker.wait(timeout=60) for maker in makers] == [0, 0, 0, 0]
+    assert [maker.wait(timeout=180) for maker in makers] == [0, 0, 0, 0]
 
 
 def test_ledger_of_the_newest_version_is_opened_without_alembic(file):
@@ -143,7 +143,7 @@ def test_ledger_of_the_newest_version_is_opened_without_alembic(file):
         [sys.executable, "-m", "tests.db.programs", "imports", f"sqlite:///{file}"],
         cwd=REPOSITORY,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
     assert said == "['sqlalchemy']\n"

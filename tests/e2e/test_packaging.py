@@ -46,7 +46,7 @@ def test_bare_install_plans_and_dry_runs_without_torch(bare_python: Path, tmp_pa
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         command = [str(bare_python), *args]
         return subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
         )
 
     plan = run("-m", "launcher", "plan", str(ROOT / "pipeline.yaml"))

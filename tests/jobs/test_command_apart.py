@@ -48,7 +48,7 @@ class Ranks:
 
     @property
     def codes(self) -> list[int]:
-        return [process.wait(timeout=90) for process in self.processes]
+        return [process.wait(timeout=180) for process in self.processes]
 
     @property
     def story(self) -> AttemptStory:
@@ -111,7 +111,7 @@ def test_rank_that_dies_without_a_report_is_noticed(tmp_path, first):
         ranks.wait_for(first, "the first is done")
         ranks.wait_for(1 - first, "at work")
         ranks.processes[1 - first].kill()
-        code = ranks.processes[first].wait(timeout=60)
+        code = ranks.processes[first].wait(timeout=180)
 
     assert code == 1
     if first == 0:  # else nobody is left to tell it

@@ -249,7 +249,7 @@ def test_disk_that_is_full_for_the_curves_is_told_once_and_the_steps_go_on(tmp_p
         [sys.executable, "-c", FULL_DISK, str(tmp_path)],
         cwd=ROOT,
         check=True,
-        timeout=60,
+        timeout=180,
         capture_output=True,
     )
 

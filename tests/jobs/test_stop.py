@@ -67,7 +67,7 @@ def test_signal_before_the_first_step_is_acted_on_in_another_thread(flag):
     assert not acted.is_set()
     os.kill(os.getpid(), signal.SIGTERM)
 
-    assert acted.wait(timeout=60)
+    assert acted.wait(timeout=180)
 
 
 def test_signal_that_came_before_anybody_was_to_act_on_it_is_acted_on(flag):
@@ -77,7 +77,7 @@ def test_signal_that_came_before_anybody_was_to_act_on_it_is_acted_on(flag):
 
     flag.leave_early_with(acted.set)
 
-    assert acted.wait(timeout=60)
+    assert acted.wait(timeout=180)
 
 
 def test_signal_is_acted_on_again_until_the_process_stays(flag):
@@ -86,7 +86,7 @@ def test_signal_is_acted_on_again_until_the_process_stays(flag):
     flag.leave_early_with(calls.release)
     os.kill(os.getpid(), signal.SIGTERM)
 
-    again = [calls.acquire(timeout=60) for _ in range(2)]
+    again = [calls.acquire(timeout=180) for _ in range(2)]
     flag.stay()
     calls.acquire(blocking=False)  # of a call that was under way
 
@@ -131,7 +131,7 @@ def test_rank_that_waits_in_c_for_another_leaves_at_once(tmp_path):
 
         rank.send_signal(signal.SIGTERM)
 
-        assert rank.wait(timeout=60) == 75
+        assert rank.wait(timeout=180) == 75
         assert time.monotonic() - began < 10
 
 
@@ -163,7 +163,7 @@ def pair(tmp_path_factory) -> Pair:
             rank.send_signal(signal.SIGUSR2)
         time.sleep(0.1)
         (folder / "leave").touch()
-        said = [rank.communicate(timeout=60)[0] for rank in ranks]
+        said = [rank.communicate(timeout=180)[0] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()

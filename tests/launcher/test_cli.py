@@ -41,7 +41,7 @@ def launcher(*args, cwd=ROOT, **extra):
         text=True,
         cwd=cwd,
         env=environment(**extra),
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -57,7 +57,7 @@ def command(body, **extra):
         capture_output=True,
         text=True,
         env=environment(**extra),
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -111,7 +111,7 @@ def test_help_imports_nothing_heavy():
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -275,7 +275,7 @@ def test_reader_that_went_away_ends_with_141_and_no_traceback(args):
         text=True,
         cwd=ROOT,
         env=environment(),
-        timeout=60,
+        timeout=180,
         check=False,
     )
     os.close(writer)
@@ -290,7 +290,7 @@ def test_head_takes_the_first_lines_without_a_traceback():
     )
     with process:
         head = subprocess.run(
-            ["head", "-n", "1"], stdin=process.stdout, capture_output=True, check=True, timeout=60
+            ["head", "-n", "1"], stdin=process.stdout, capture_output=True, check=True, timeout=180
         )
         process.stdout.close()
 

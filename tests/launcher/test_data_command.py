@@ -17,7 +17,7 @@ CHOICE = {"video": "a.mp4", "question": "q", "candidates": ["x", "y"], "answer":
 def check(*args: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "launcher", "data", "check", *map(str, args)]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
     )
 
 

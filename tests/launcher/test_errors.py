@@ -239,7 +239,7 @@ def launcher(
         text=True,
         stdin=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | extra,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -445,7 +445,7 @@ def test_interrupt_while_modules_are_imported_shows_no_traceback(module: str) ->
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

@@ -220,7 +220,7 @@ def test_pipe_is_written_into_and_stays_a_pipe(runs: Path, tmp_path: Path) -> No
 
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
         document = json.loads(pipe.read_text())
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
 
     assert (process.returncode, document["format"]) == (0, "launcher-ledger")
     assert stat.S_ISFIFO(pipe.stat().st_mode)

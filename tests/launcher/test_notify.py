@@ -223,7 +223,7 @@ def test_launcher_loads_apprise_in_the_courier_only():
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
 

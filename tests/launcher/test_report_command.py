@@ -138,7 +138,7 @@ def test_without_the_packages_that_draw_it_says_what_to_type_and_json_comes_all_
         program = WITHOUT.format(kept=str(kept))
         return subprocess.run(
             [sys.executable, "-c", program, "report", *arguments], cwd=ROOT, env=os.environ,
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
 
     page, accounts = run(), run("--json")

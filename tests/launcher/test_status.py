@@ -253,7 +253,7 @@ def test_status_imports_neither_submitit_nor_torch() -> None:
     )
 
     said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=180, check=True
     )
 
     assert said.stderr.splitlines()[-1] == "[]"
@@ -266,7 +266,7 @@ def test_status_answers_soon() -> None:
     times = []
     for _ in range(3):
         began = time.monotonic()
-        subprocess.run(command, env=os.environ, capture_output=True, timeout=60, check=True)
+        subprocess.run(command, env=os.environ, capture_output=True, timeout=180, check=True)
         times.append(time.monotonic() - began)
 
     # Half a second on a machine of one's own; here others work beside it.

@@ -203,7 +203,7 @@ def test_watch_in_a_pipe_prints_only_what_has_changed_and_ends_with_the_run(
         read_until(process.stdout.fileno(), b"not refreshed")  # type: ignore[union-attr]
         time.sleep(6)  # Slurm's runs are looked at every 5 s: nothing has changed by then
         end(ledger, runs[2].id, StageState.FAILED, RunState.FAILED)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
 
     assert (process.returncode, err) == (1, b"")
     assert out.count(b"not refreshed") == 1

@@ -109,7 +109,7 @@ def test_cancel_asks_on_a_terminal_and_does_nothing_without_a_yes(world: World) 
         command, cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     os.write(ours, b"\n")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     os.close(theirs)
     os.close(ours)
 

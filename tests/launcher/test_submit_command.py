@@ -106,7 +106,7 @@ def test_local_submit_ends_with_the_status_and_the_results(tmp_path: Path) -> No
     make_pipeline(tmp_path)
 
     process = launch(tmp_path, 3, 0.02, "submit", str(tmp_path / "p.yaml"))
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=180)
 
     assert process.returncode == 0, err
     lines = [line.split() for line in out.splitlines()]
@@ -130,13 +130,13 @@ def test_ctrl_c_at_the_terminal_stops_after_a_save_and_watch_goes_on(tmp_path: P
     time.sleep(1)
 
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: to the whole group
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
 
     assert process.returncode == 130
     assert "go on: python -m launcher watch demo-" in err
     assert states(open_ledger(pipeline))["second"] == "interrupted"
 
     process = launch(tmp_path, 40, 0.01, "watch", "--json")
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert [stage["attempts"] for stage in json.loads(out)["stages"]] == [0, 2, 1, 1]

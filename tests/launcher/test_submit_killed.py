@@ -33,7 +33,7 @@ submit_run(make_pipeline(folder), cluster, 1000.0)
 def killed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A folder in which a submit was killed just before or after the second sbatch."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path), request.param], timeout=60, check=False
+        [sys.executable, "-c", PROGRAM, str(tmp_path), request.param], timeout=180, check=False
     )
     assert done.returncode == -signal.SIGKILL
     return tmp_path

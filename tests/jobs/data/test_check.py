@@ -196,7 +196,7 @@ def test_check_of_the_structure_loads_nothing_of_the_train_extra(corpus):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
 

@@ -64,7 +64,7 @@ def test_process_ends_although_a_reader_hangs(tmp_path):
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

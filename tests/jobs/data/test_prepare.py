@@ -389,7 +389,7 @@ def test_killed_call_leaves_whole_clips_and_the_next_one_does_the_rest(many, tmp
     process = started(many, out)
     wait_for(out, 3)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     done = {path: path.stat().st_ino for path in visible(out)}
     assert 3 <= len(done) < 12
     for path in done:
@@ -407,7 +407,7 @@ def test_call_that_is_told_to_stop_ends_with_75(many, tmp_path):
     wait_for(tmp_path / "out", 1)
 
     process.send_signal(signal.SIGTERM)
-    told = process.communicate(timeout=60)
+    told = process.communicate(timeout=180)
 
     assert process.returncode == 75, told
     assert list((tmp_path / "out" / ".prepared" / "parts").iterdir()) == []
@@ -418,7 +418,7 @@ def test_disk_that_takes_no_more_is_no_fault_of_the_clips(many, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     process = started(many, tmp_path / "out", preexec_fn=small_files_only)
-    told = process.communicate(timeout=60)[1]
+    told = process.communicate(timeout=180)[1]
 
     assert process.returncode == 1
     assert told.startswith("error: writing fails: ")

@@ -150,7 +150,7 @@ def test_killed_generator_can_be_called_again(tmp_path, made_set):
         os.kill(process.pid, signal.SIGKILL)
     assert not (tmp_path / "set" / "made.json").exists()
 
-    done = subprocess.run([*command, *options], cwd=ROOT, check=True, timeout=60)
+    done = subprocess.run([*command, *options], cwd=ROOT, check=True, timeout=180)
 
     assert done.returncode == 0
     assert folder_content(tmp_path / "set") == folder_content(made_set.root)

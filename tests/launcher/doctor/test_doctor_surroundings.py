@@ -196,7 +196,7 @@ def test_script_of_a_node_sees_the_folder_by_its_token_and_writes_there(tmp_path
         capture_output=True,
         text=True,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "0,1"},
-        timeout=60,
+        timeout=180,
         check=True,
     )
     found = read(done.stdout, started, time.time(), is_written=(tmp_path / "t.node").exists())
