@@ -1,20 +1,29 @@
-"""A training whose disk does not take its checkpoints: the kernel refuses what is too long."""
+"""A training whose disk does not take its checkpoints.
+
+It is really full, or read-only: a small file system in memory is mounted where they go, which only
+root may do. Where a limit on the length of files serves, the kernel refuses what is too long.
+"""
 
 import json
 import os
 import resource
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from jobs.contract.manifest import newest_valid
-from tests.jobs.running import Attempt, started
+from tests.jobs.running import PATIENCE_S, Attempt, started
 
 pytestmark = pytest.mark.slow
 LONGEST_PAUSE_S = 2.0
 """Between two steps that are told; the disk takes nothing for longer."""
+DISK = "64m"
 LONGEST_FILE = 65_536
 """Bytes: events and logs are shorter, a rank's part of a checkpoint is longer."""
 
@@ -62,6 +71,71 @@ def test_run_goes_on_while_the_disk_takes_nothing_and_saves_and_tells_when_it_do
     assert max(after - before for before, after in pairwise(times)) < LONGEST_PAUSE_S
     assert attempt.codes == [75, 75]
     assert manifest.step == attempt.story.last_step > failed.fields["step"]
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A file system of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount("-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def mount(*words: str | Path) -> None:
+    """Calls mount, again while a file is open on what is made read-only."""
+    ends_at = time.monotonic() + PATIENCE_S
+    while (done := subprocess.run(["mount", *words], check=False, capture_output=True)).returncode:
+        assert time.monotonic() < ends_at, done.stderr
+        time.sleep(0.01)
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Leaves no room on the disk of a folder."""
+    ballast = folder / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    yield
+    ballast.unlink()
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Lets nobody write to the disk of a folder."""
+    mount("-o", "remount,ro", folder)
+    yield
+    mount("-o", "remount,rw", folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize(
+    ("refusing", "words"),
+    [(full, "No space left on device"), (read_only, "Read-only file system")],
+)
+def test_run_goes_on_beside_a_disk_that_refuses_and_saves_when_it_takes_more(
+    material, text, run, refusing, words
+):
+    folder = run.stage("lm").checkpoints
+    spec = text_stage(material, text, max_unsaved="120s")
+    with small_disk(folder), started(run, spec) as attempt:
+        attempt.wait_for("checkpoint", 2)
+        with refusing(folder):
+            attempt.wait_until(lambda: attempt.events("save_failed"))
+            (failed, *_) = attempt.events("save_failed")
+            attempt.wait_for("step", failed.fields["step"] + 4)
+            safe = newest_valid(folder, digests=True)[1].step
+        attempt.wait_for("checkpoint", failed.fields["step"])
+        attempt.send(signal.SIGTERM)
+        attempt.wait()
+        last = newest_valid(folder, digests=True)[1].step
+
+    assert words in failed.fields["error"]
+    assert 2 <= safe <= failed.fields["step"] < last == attempt.story.last_step
+    assert attempt.codes == [75, 75]
 
 
 def test_run_stops_before_more_is_unsaved_than_it_may_be(material, text, run):
