@@ -120,7 +120,7 @@ def test_run_goes_on_beside_a_disk_that_refuses_and_saves_when_it_takes_more(
     material, text, run, refusing, words
 ):
     folder = run.stage("lm").checkpoints
-    spec = text_stage(material, text, max_unsaved="120s")
+    spec = text_stage(material, text, max_unsaved="60s")
     with small_disk(folder), started(run, spec) as attempt:
         attempt.wait_for("checkpoint", 2)
         with refusing(folder):
