@@ -1,10 +1,8 @@
 """`python -m launcher`, and the console script."""
 
 import gc
-import os
 import signal
 import sys
-from contextlib import suppress
 from typing import NoReturn
 
 # A short life makes little garbage; looking for it costs a tenth of the start-up.
@@ -17,7 +15,7 @@ def run() -> NoReturn:
     if is_heard:  # a Ctrl-C while modules are imported ends it at once, and silently
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from launcher.cli import main  # noqa: PLC0415 - see above
-    from launcher.show.streams import mend_streams  # noqa: PLC0415 - the same
+    from launcher.show.streams import leave, mend_streams  # noqa: PLC0415 - the same
 
     mend_streams()
     if is_heard:
@@ -25,11 +23,7 @@ def run() -> NoReturn:
     code = main(sys.argv[1:])
     if is_heard:  # nothing is left to be interrupted
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with suppress(OSError):
-        sys.stderr.flush()
-    # Stdout has been written, and no thread or file is left open. Python's own end would take apart
-    # all that was imported: a fifth of what `status` takes.
-    os._exit(code)
+    leave(code)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The process's own streams, before anything is shown."""
+"""The process's own streams, before anything is shown and after everything is."""
 
 import io
 import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 
 def mend_streams() -> None:
@@ -13,3 +15,13 @@ def mend_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process, for who has written stdout and left no thread or file open.
+
+    Python's own end would take apart all that was imported: a fifth of what `status` takes.
+    """
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)
