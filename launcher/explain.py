@@ -59,7 +59,7 @@ def explain(
         "last_attempt": _last(stage, merged(stage.attempts, facts.attempts)),
         "checkpoint": _checkpoint(judged),
         "rule": _rule(judged),
-        "next": _next(judged, now),
+        "next": _next(judged, cluster, now),
     }
 
 
@@ -174,7 +174,7 @@ def _sentence(rule: str, said: str | None) -> str:
     return f"{rule}: {said}" if rule and said else rule or said or ""
 
 
-def _next(judged: Judged, now: float) -> str:
+def _next(judged: Judged, cluster: Cluster, now: float) -> str:
     decision = judged.decision
     if decision.not_before is not None and decision.not_before > now:
         return f"{decision.action} at {_moment(decision.not_before)}, by the first pass after that"
@@ -182,7 +182,9 @@ def _next(judged: Judged, now: float) -> str:
         return _next_of_ended(judged.facts.stage)
     if decision.rule in _LOOK_AGAIN:
         return "the next passes look again"
-    return _NEXT.get(decision.action, f"{decision.action}, by the next pass (launcher requeue)")
+    # Nobody passes over jobs on this machine but the person who follows them.
+    passes = "requeue" if cluster.holds_dependencies else "watch"
+    return _NEXT.get(decision.action, f"{decision.action}, by the next pass (launcher {passes})")
 
 
 def _next_of_ended(stage: StageRun) -> str:

@@ -1,13 +1,16 @@
 """What `why` says, from what a pass would see and decide."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from launcher.cli import main
+from launcher.cluster import Cluster, LocalCluster
 from launcher.cluster.base import NoAnswer
 from launcher.explain import explain
+from launcher.reconcile.policy import Action
 from tests.launcher.ledgers import small_ledger
 from tests.launcher.paper import Paper
 from tests.launcher.steered import World, world
@@ -116,3 +119,16 @@ def test_run_of_another_user_is_explained_by_the_ledger(
     assert (held["slurm"], held["parents"]) == ("it has no job", "second running")
     assert held["next"] == "it stays so until launcher resume"
     assert main(["why", "nothing"]) == 2
+
+
+def test_stage_on_this_machine_goes_on_with_watch(world: World) -> None:
+    report = world.passing().preview(world.run.id)
+    judged = report.judged[world.run.id]
+    [second] = [each for each in judged if each.facts.stage.stage == "second"]
+    again = replace(second, decision=replace(second.decision, action=Action.RESUBMIT))
+
+    def next_on(cluster: Cluster) -> str:
+        return explain(again, judged, cluster, now=world.at, no_answer="")["next"]
+
+    assert next_on(LocalCluster()) == "resubmit, by the next pass (launcher watch)"
+    assert next_on(world.paper) == "resubmit, by the next pass (launcher requeue)"
