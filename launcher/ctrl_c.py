@@ -6,7 +6,7 @@ leaves a transaction open, or a lease taken. Whoever goes on after a Ctrl-C must
 
 import signal
 import time
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 PATIENCE = 3
@@ -34,12 +34,7 @@ class CtrlC:
             signal.signal(signal.SIGINT, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._is_heard:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,7 +1,6 @@
 """Progress of a run on stderr: a live bar per stage on a terminal, else a line now and then."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Protocol, Self
 
 from rich.markup import escape
@@ -22,12 +21,7 @@ class Shower(Protocol):
     def __enter__(self) -> Self:
         """Begins."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leaves the terminal as it was."""
 
     def show(self, views: Sequence[StageView], *, at: float) -> None:
@@ -50,12 +44,7 @@ class _Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def show(self, views: Sequence[StageView], *, at: float) -> None:
@@ -87,12 +76,7 @@ class _Bars:
         self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
     def show(self, views: Sequence[StageView], *, at: float) -> None:  # noqa: ARG002 - a bar has its own clock
