@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # The program that proves a package to be there. Programs, not package names: a Slurm built
@@ -57,22 +57,24 @@ def _is_this_machine(name: str) -> bool:
 
 
 def install() -> list[str]:
-    """Install what is missing.
+    """Install what is missing, see `add`."""
+    return add(missing_packages(), missing_hosts())
+
+
+def add(packages: list[str], hosts: list[str]) -> list[str]:
+    """Install Debian packages, and let names stand for this machine.
 
     Returns:
-        What was added; empty when all was there.
+        What was added.
 
     Raises:
         InstallError: Without root or apt-get, or when apt-get fails.
     """
-    packages, hosts = missing_packages(), missing_hosts()
     if (packages or hosts) and os.geteuid() != 0:
         raise InstallError(_cannot(packages, hosts, "needs root", "run it as root"))
     if packages and shutil.which("apt-get", path=SEARCH_PATH) is None:
         raise InstallError(
-            _cannot(
-                packages, hosts, "needs Debian's apt-get", "install Slurm, munge, MariaDB, cron"
-            )
+            _cannot(packages, hosts, "needs Debian's apt-get", "install what these hold")
         )
     try:
         if packages:
@@ -141,16 +143,16 @@ def _add_hosts(names: list[str]) -> None:
         hosts.write(f"{break_line}127.0.0.1 {' '.join(names)}\n")
 
 
-def main() -> int:
+def main(install: Callable[[], list[str]], what: str) -> int:
     """Install, say what was added, and give the exit code."""
     try:
         added = install()
     except InstallError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"installed {', '.join(added)}" if added else "Slurm is installed", file=sys.stderr)
+    print(f"installed {', '.join(added)}" if added else f"{what} installed", file=sys.stderr)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(install, "Slurm is"))
