@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, make_url, text
@@ -174,7 +175,10 @@ def _connectable(where: str, url: URL, busy_timeout_s: float) -> Engine:
     try:
         # No pool: a connection lives as long as its transaction, so none is left open at exit.
         engine = create_engine(
-            url, poolclass=NullPool, connect_args=options, json_serializer=json_text
+            url,
+            poolclass=NullPool,
+            connect_args=options,
+            json_serializer=partial(json_text, ensure_ascii=True),
         )
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(

@@ -4,12 +4,18 @@ import json
 import math
 
 
-def json_text(value: object) -> str:
-    """JSON on one line. What JSON has no number for is `"inf"`, `"-inf"` or `"nan"`."""
+def json_text(value: object, *, ensure_ascii: bool = False) -> str:
+    """JSON on one line. What JSON has no number for is `"inf"`, `"-inf"` or `"nan"`.
+
+    Args:
+        value: what `json.dumps` takes.
+        ensure_ascii: writes other letters as numbers; bytes of a file name that are no text, which
+            Python reads as half letters, can be kept no other way.
+    """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+        return json.dumps(_finite(value), ensure_ascii=ensure_ascii, allow_nan=False)
 
 
 def _finite(value: object) -> object:

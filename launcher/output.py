@@ -69,13 +69,16 @@ def written_aside(path: Path) -> Iterator[IO[str]]:
         LauncherError: It cannot be written.
     """
     if is_device(path):
-        with explained(path), path.open("w", encoding="utf-8", newline="") as file:
+        with (
+            explained(path),
+            path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
             yield file
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with explained(path):
         try:
-            with aside.open("w", encoding="utf-8", newline="") as file:
+            with aside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -80,8 +80,11 @@ def _export_json(screen: Screen, args: argparse.Namespace) -> None:
     spool = Path(tempfile.gettempdir())
     with ExitStack() as stack:
         with explained(spool):
-            file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115
-            stack.enter_context(file)
+            file = stack.enter_context(
+                tempfile.TemporaryFile(
+                    "w+", encoding="utf-8", errors="backslashreplace", newline=""
+                )
+            )
             write_json(ledger, run_id, file, at=time.time())
             file.seek(0)
         screen.copy(file)

@@ -163,7 +163,7 @@ def _names(table: Table) -> Sequence[str]:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[IO[str]]:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())

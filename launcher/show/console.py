@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -79,7 +79,7 @@ class Screen:
         with _writing():
             self.out.file.write(text if text.endswith("\n") else text + "\n")
 
-    def copy(self, file: TextIO) -> None:
+    def copy(self, file: IO[str]) -> None:
         """Shows what a file holds as it is, piece by piece."""
         with _writing():
             shutil.copyfileobj(file, self.out.file)

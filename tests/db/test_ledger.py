@@ -68,6 +68,15 @@ def test_error_in_a_transaction_undoes_it(ledger):
     assert number_of_events(ledger) == 0
 
 
+def test_data_of_an_event_are_kept_whatever_they_hold(ledger):
+    data = {"file": "caf\udce9.mp4", "said": "ünlesbar", "steps": [1, 2.5, None]}
+    with ledger.write() as session:
+        add_event(session, "test", "it happened", at=1.0, data={**data, "loss": float("inf")})
+
+    with ledger.read() as session:
+        assert session.scalars(select(Event)).one().data == {**data, "loss": "inf"}
+
+
 def test_reading_keeps_nothing(ledger):
     with ledger.read() as session:
         add_event(session, "test", "a reader wrote", at=1.0)

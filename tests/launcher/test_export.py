@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from db.plain_json import json_text
+from db.record import add_event
 from db.schema import Base
 from db.states import RunState
 from db.version import MIGRATIONS, versions
@@ -288,3 +289,22 @@ def test_csv_of_no_rows_is_a_line_of_names(tmp_path: Path) -> None:
     assert (tmp_path / "csv" / "lease.csv").read_bytes() == (
         b'"name","number","host","pid","expires_at"\r\n'
     )
+
+
+def test_bytes_that_are_no_text_do_not_keep_the_rest_from_being_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a file name in another encoding; JSON writes half a letter as a number."""
+    said = {"file": "caf\udce9.mp4"}
+    with small_ledger(tmp_path / "runs").write() as session:
+        add_event(session, "bad_clip", "it happened", at=NOW, run_id="demo-1", data=said)
+
+    code, out, err = export(capsys, "--runs", tmp_path / "runs")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["tables"]["event"]["rows"][-1]["data"] == said
+
+    folder = tmp_path / "csv"
+    code, _, err = export(capsys, "--runs", tmp_path / "runs", "--format", "csv", "-o", folder)
+    assert code == 0, err
+    last = (folder / "event.csv").read_text(encoding="utf-8").splitlines()[-1]
+    assert last.endswith('"{""file"": ""caf\\udce9.mp4""}"')
