@@ -70,6 +70,12 @@ class PostgreSQL:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return f"postgresql+psycopg://lab@127.0.0.1:{self.port}/{name}"
 
+    def drop(self, url: str) -> None:
+        """Removes a database, whoever is still connected."""
+        name = url.rpartition("/")[2]
+        with psycopg.connect(self._place("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
     def _answers(self) -> bool:
         try:
             psycopg.connect(self._place("postgres"), connect_timeout=5).close()

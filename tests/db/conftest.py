@@ -60,11 +60,14 @@ def server() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("server")
-        return server.new_database()
-    return f"sqlite:///{tmp_path / 'runs' / 'ledger.db'}"
+        made = server.new_database()
+        yield made
+        server.drop(made)  # a thousand files each: at the end they took minutes
+    else:
+        yield f"sqlite:///{tmp_path / 'runs' / 'ledger.db'}"
 
 
 @pytest.fixture
